@@ -1,0 +1,76 @@
+"""Every failure the program tells a person about: what happened, what the program does, what to do next.
+
+The reaction is part of the kind of error, so that one place (the classifier around apply) can decide what to do.
+Messages never contain page text, editor names or secrets.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Reaction(StrEnum):
+    """What the program does about an error."""
+
+    RETRY = "retry"
+    """The environment is at fault: wait and try the same again."""
+    SET_ASIDE = "set_aside"
+    """The record is at fault: keep it in `dead_letter` and go on."""
+    HALT = "halt"
+    """Neither: stop, change nothing, tell."""
+
+
+class WikimirrorError(Exception):
+    """Base of all errors raised on purpose. The text says what happened; `remedy` says what to do next."""
+
+    reaction: ClassVar[Reaction] = Reaction.HALT
+    exit_code: ClassVar[int] = 1
+    remedy: str = ""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        if remedy is not None:
+            self.remedy = remedy
+
+
+class ConfigurationError(WikimirrorError):
+    """Settings, arguments or files given by the user cannot be used."""
+
+    exit_code = 2
+
+
+class UnreadableRecord(WikimirrorError):
+    """A record that cannot be decoded. `reason` is one of a closed set and never quotes the record."""
+
+    reaction = Reaction.SET_ASIDE
+    remedy = "The record is in dead_letter with its coordinates; the source can be read again from there."
+
+    def __init__(self, reason: str, detail: str = "", *, wiki_id: str | None = None, page_id: int | None = None,
+                 rev_id: int | None = None) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.wiki_id = wiki_id
+        self.page_id = page_id
+        self.rev_id = rev_id
+
+
+class DatabaseUnavailable(WikimirrorError):
+    """Postgres cannot be reached or is not accepting work for now."""
+
+    reaction = Reaction.RETRY
+    remedy = "Check that the server is up and reachable; the work is tried again, nothing is lost."
+
+
+class DatabaseRefused(WikimirrorError):
+    """Postgres is there but cannot be used as it is: version, schema, rights or mode."""
+
+
+class Fenced(WikimirrorError):
+    """Another writer has taken over this partition; this one must stop writing (promise P5)."""
+
+    remedy = "Nothing to do if a newer daemon runs. Otherwise look at `checkpoint.writer` to see who took over."
+
+
+class EmbeddedPostgresError(WikimirrorError):
+    """The embedded Postgres cannot be started."""
