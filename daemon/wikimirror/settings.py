@@ -65,6 +65,12 @@ def _wiki(value: str) -> str:
     return value
 
 
+def _url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a URL that begins with postgresql://")
+    return value
+
+
 def _schema(value: str) -> str:
     longest = 63
     if not value or "\0" in value or len(value.encode("utf-8", "replace")) > longest:
@@ -87,7 +93,7 @@ class _Section(BaseModel):
 class PostgresSettings(_Section):
     """Where the mirror is."""
 
-    url: Annotated[SecretStr | None, Field(description="postgresql:// URL; several hosts allowed")] = None
+    url: Annotated[SecretStr, AfterValidator(_url)] | None = None
     schema_name: Annotated[str, Field(alias="schema"), AfterValidator(_schema)] = "wikimirror"
     password_file: Path | None = None
     statement_timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = timedelta(seconds=60)
@@ -198,13 +204,13 @@ def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
     flag, secret, file = said.values()
     misspelt = list(_misspelt_variables())
     try:
-        settings = _bound(secret, file)(**flag)
+        found = _bound(secret, file)(**flag)
     except ValidationError as error:
         faults = [_fault(detail, said) for detail in error.errors(include_url=False, include_context=False)]
         raise InvalidSettings([*misspelt, *faults]) from None
     if misspelt:
         raise InvalidSettings(misspelt)
-    return settings
+    return Settings.model_construct(found.model_fields_set, **dict(found))
 
 
 def keys() -> dict[str, bool]:
