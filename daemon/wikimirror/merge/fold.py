@@ -195,28 +195,28 @@ class _Fold:
         )
 
     def not_vacated(self, rev: RevKey, change: Change) -> bool:
-        """L7: vacating takes the texts that were there."""
-        naming_pages = {c.page for c in self.naming(rev)}
-        changes = [c for c in self.changes if c.page in naming_pages]
-        left = [c for c in changes if c.kind is Kind.WITHDRAWAL or c.vacates]
-        moved = [c for c in changes if c.kind is Kind.TITLE_VACATED]
-        return all(self.beats(change, vacating) for vacating in left) and all(
-            change.rev_id >= tombstone.rev_id or (change.kind in PROOFS and self.beats(change, tombstone))
-            for tombstone in moved
-        )
+        """L7: vacating a page takes the texts that were there; a moved page's are those of revisions before the move."""
+        for page in {c.page for c in self.naming(rev)}:
+            left = [c for c in self.of_page(page) if c.kind is Kind.WITHDRAWAL or c.vacates]
+            moved = [c for c in self.of_page(page) if c.kind is Kind.TITLE_VACATED]
+            since = all(change.rev_id >= tombstone.rev_id for tombstone in moved)
+            proved = change.kind in PROOFS and all(self.beats(change, tombstone) for tombstone in moved)
+            if not (all(self.beats(change, vacating) for vacating in left) and (since or proved)):
+                return False
+        return True
 
     def is_wanted(self, change: Change) -> bool:
         """history.bodies = current: a text goes once a counting candidate that outlives it has superseded it."""
         return self.law.bodies == "all" or not any(supersedes(c, change) for c in self.counting(change.page))
 
     def visible(self, rev: RevKey, field: Field) -> bool:
-        """L4: every hiding is beaten by a showing that survives, and something that survives states the field."""
+        """L4: every hiding is beaten by a showing that survives; never hidden, a value held without a flag will do."""
         own = [c for c in self.of_revision(rev) if self.outlives(c, rev)]
         showings = [c for c in own if shows(c, field)]
         hidings = self.hidings(rev, field)
         if not hidings:
-            flagless = [s for c in own for s in supplies(c) if FIELD_OF[s.column] is field and not s.flagged]
-            return bool(showings or flagless)
+            stated = (s for c in own for s in supplies(c) if FIELD_OF[s.column] is field and not s.flagged)
+            return bool(showings) or any(self.is_held(rev, supply) for supply in stated)
         return all(any(self.beats(showing, hiding) for showing in showings) for hiding in hidings)
 
     def revision(self, rev: RevKey, values: dict[str, object]) -> RevisionRow:

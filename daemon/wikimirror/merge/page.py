@@ -1,0 +1,395 @@
+"""A page's registers: what must be remembered to decide its row, absorbing one change at a time (L2, L3, L7, L9).
+
+Absorbing is commutative, associative and idempotent. Of the candidates only the *contenders* are kept: those that
+count and that no other outranks everywhere it counts. There is nearly always one; see docs/merge-law.md for the proof.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from wikimirror.merge.law import CLOCKS, NEVER, PROOFS, Law, PageRow, second, thresholds
+from wikimirror.merge.refusals import Refusal
+from wikimirror.model import Change, Kind, PageKey
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is kept of a change that states what a page is; the same attributes as `Change`."""
+
+    kind: Kind
+    clock: int
+    time: int
+    identity: bytes
+    rev_id: int
+    rev_dt: int
+    title: str | None = None
+    namespace_id: int | None = None
+    is_redirect: bool | None = None
+    url: str | None = None
+    wikibase_item_id: str | None = None
+    vacates: bool = False
+
+
+Contender: TypeAlias = Change | Candidate
+Times: TypeAlias = tuple[int, int, int]
+"""A time for each clock, indexed by `Clock`; NEVER where there is none."""
+NO_TIMES: Final[Times] = (NEVER, NEVER, NEVER)
+
+
+class Deletion(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is kept of a deletion: enough for the tombstone's row. A suppressed title is never kept."""
+
+    clock: int
+    time: int
+    identity: bytes
+    rev_id: int
+    title: str | None = None
+    namespace_id: int | None = None
+    is_redirect: bool | None = None
+
+
+class Gate(NamedTuple):
+    """What a statement about a revision of this page must pass (L2, L3, L5, L7).
+
+    `after` is by clock the least time that beats every deletion and is not below a floor; `beyond` the greatest deleted
+    revision. The `text_` ones hold for texts alone: they went when the page was vacated.
+    """
+
+    after: Times = NO_TIMES
+    beyond: int = 0
+    text_after: Times = NO_TIMES
+    text_from: int = 0
+    text_proof_after: Times = NO_TIMES
+
+    def passes(self, clock: int, time: int, rev_id: int, *, proved: bool) -> bool:
+        """Whether a statement outlives the deletions and floors."""
+        return time >= self.after[clock] and (proved or rev_id > self.beyond)
+
+    def passes_text(self, clock: int, time: int, rev_id: int, *, proved: bool) -> bool:
+        """Whether a text was not taken by vacating the page."""
+        return time >= self.text_after[clock] and (
+            rev_id >= self.text_from or (proved and time >= self.text_proof_after[clock])
+        )
+
+
+OPEN: Final = Gate()
+
+
+class PageRegisters(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The registers as stored beside the row (column `page.registers`); NULL there when one candidate is all."""
+
+    contenders: list[Candidate] = []
+    deletions: Times = NO_TIMES
+    deleted_rev: int = 0
+    suppressions: Times = NO_TIMES
+    floors: Times = NO_TIMES
+    last_deletion: Deletion | None = None
+    deletion_published: int = NEVER
+    vacated: Times = NO_TIMES
+    moved: Times = NO_TIMES
+    moved_rev: int = 0
+    moved_titles: dict[str, int] = {}
+    withdrawals: list[Deletion] = []
+    restored: int = NEVER
+
+
+class PageState:
+    """One page while a batch is absorbed."""
+
+    __slots__ = ("contenders", "dirty", "gate", "is_new", "key", "law", "published", "reg", "superseded")
+
+    def __init__(
+        self,
+        key: PageKey,
+        law: Law,
+        *,
+        contenders: list[Contender] | None = None,
+        registers: PageRegisters | None = None,
+        published: int = NEVER,
+        is_new: bool = True,
+    ) -> None:
+        self.key = key
+        self.law = law
+        self.is_new = is_new
+        self.dirty = is_new
+        self.contenders: list[Contender] = contenders or []
+        self.reg = registers
+        self.published = published
+        self.superseded: set[int] = set()
+        """Revisions whose candidates were outranked or ceased to count: their texts may have to go."""
+        self.gate = OPEN if registers is None else self._gate(registers)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether the row's own columns are all there is to remember."""
+        return self.reg is None and len(self.contenders) < 2  # noqa: PLR2004  # one candidate, or none
+
+    def offer(self, change: Change) -> Refusal | None:
+        """Take a candidate in. Returns why it was refused; None when it now contends."""
+        if change.published > self.published:
+            self.published = change.published
+            self.dirty = True
+        gate = self.gate
+        if gate is not OPEN and not gate.passes(
+            change.clock, change.time, change.rev_id, proved=change.kind in PROOFS
+        ):
+            return self._why_refused(change)
+        kept: list[Contender] = []
+        for other in self.contenders:
+            if other.identity == change.identity or _outdoes(other, change):
+                return Refusal.STALE
+            if (change.rev_dt, change.rev_id) > (other.rev_dt, other.rev_id):
+                self.superseded.add(other.rev_id)
+            if not _outdoes(change, other):
+                kept.append(other)
+        kept.append(change)
+        if len(kept) > 1:
+            kept.sort(key=_rank, reverse=True)
+        self.contenders = kept
+        self.dirty = True
+        return None
+
+    def set_floor(self, change: Change) -> bool:
+        """L3: a restoration or an assert proves that what came before on its clock is gone."""
+        reg = self._registers()
+        floors = _raise(reg.floors, change.clock, change.time)
+        restored = reg.restored
+        if change.kind is Kind.UNDELETE and change.parent_rev_id:
+            restored = max(restored, change.time)
+        if floors == reg.floors and restored == reg.restored:
+            return False
+        reg.floors, reg.restored = floors, restored
+        self._close_gate()
+        return True
+
+    def delete(self, deletion: Deletion, published: int, *, suppresses: bool) -> bool:
+        """L2: a real deletion. Returns whether anything was altered."""
+        reg = self._registers()
+        before = (reg.deletions, reg.deleted_rev, reg.suppressions, reg.last_deletion, reg.deletion_published)
+        reg.deletions = _raise(reg.deletions, deletion.clock, deletion.time)
+        reg.deleted_rev = max(reg.deleted_rev, deletion.rev_id)
+        if suppresses:
+            reg.suppressions = _raise(reg.suppressions, deletion.clock, deletion.time)
+        last = reg.last_deletion
+        if last is None or (deletion.time, deletion.identity) > (last.time, last.identity):
+            last = deletion
+        reg.last_deletion = self._without_suppressed_title(last)
+        reg.withdrawals = [self._without_suppressed_title(w) for w in reg.withdrawals]
+        reg.deletion_published = max(reg.deletion_published, published)
+        after = (reg.deletions, reg.deleted_rev, reg.suppressions, reg.last_deletion, reg.deletion_published)
+        if before == after:
+            return False
+        self._close_gate()
+        return True
+
+    def vacate(self, change: Change) -> bool:
+        """L7: the page left the scope, or was withdrawn: texts up to then go."""
+        reg = self._registers()
+        vacated = _raise(reg.vacated, change.clock, change.time)
+        if vacated == reg.vacated:
+            return False
+        reg.vacated = vacated
+        self._close_gate()
+        return True
+
+    def vacate_title(self, change: Change) -> bool:
+        """L7: the page bears another title from this revision on."""
+        reg = self._registers()
+        name = title_digest(change.title)
+        moved = _raise(reg.moved, change.clock, change.time)
+        revs = {**reg.moved_titles, name: max(reg.moved_titles.get(name, 0), change.rev_id)}
+        moved_rev = max(reg.moved_rev, change.rev_id)
+        if (moved, revs, moved_rev) == (reg.moved, reg.moved_titles, reg.moved_rev):
+            return False
+        reg.moved, reg.moved_titles, reg.moved_rev = moved, revs, moved_rev
+        self._close_gate()
+        return True
+
+    def withdraw(self, deletion: Deletion) -> bool:
+        """L7: remember a withdrawal until a candidate that names its revision proves it a deletion."""
+        reg = self._registers()
+        if any(other.identity == deletion.identity for other in reg.withdrawals):
+            return False
+        kept = [*reg.withdrawals, self._without_suppressed_title(deletion)]
+        reg.withdrawals = sorted(kept, key=lambda d: (d.time, d.identity))
+        self.dirty = True
+        return True
+
+    def prove_withdrawals(self, rev_id: int) -> bool:
+        """L7: a candidate names `rev_id`: withdrawals that name it were real deletions."""
+        if self.reg is None or not self.reg.withdrawals:
+            return False
+        proved = [d for d in self.reg.withdrawals if d.rev_id == rev_id]
+        for deletion in proved:
+            self.delete(deletion, NEVER, suppresses=False)
+        return bool(proved)
+
+    def supersedes_text(self, clock: int, time: int, rev_id: int, rev_dt: int, *, proved: bool) -> bool:
+        """history.bodies = current: whether a contender supersedes a text supplied by such a change."""
+        return any(
+            c.clock == clock
+            and second(c.time) >= second(time)
+            and (c.kind in PROOFS or (not proved and c.rev_id >= rev_id))
+            and (c.rev_dt, c.rev_id) > (rev_dt, rev_id)
+            for c in self.contenders
+        )
+
+    def row(self) -> PageRow:
+        """The public columns (L2, L7, L9)."""
+        if not self.contenders:
+            return self._row_without_candidate()
+        winner = self.contenders[0]
+        if self.reg is None and len(self.contenders) == 1 and not winner.vacates:
+            return PageRow("live", winner.title, winner.namespace_id, winner.is_redirect, winner.rev_id, winner.rev_dt,
+                           None, winner.url, winner.wikibase_item_id)  # fmt: skip
+        title = _first(self.contenders, "title")
+        namespace_id = _first(self.contenders, "namespace_id")
+        is_redirect = _first(self.contenders, "is_redirect")
+        if winner.vacates or winner.kind is Kind.WITHDRAWAL or self._title_left(winner):
+            return PageRow("vacated", title, namespace_id, is_redirect)
+        url = _first(self.contenders, "url")
+        item = _first(self.contenders, "wikibase_item_id")
+        return PageRow("live", title, namespace_id, is_redirect, winner.rev_id, winner.rev_dt, None, url, item)
+
+    def reconcile_reasons(self, state: str | None) -> list[str]:
+        """What the law leaves open about the page in this state (reasons of `reconcile`)."""
+        if self.reg is None:
+            return []
+        reasons = []
+        if state == "deleted" and self.published > self.reg.deletion_published:
+            reasons.append("refused_after_deletion")
+        if state == "vacated" and not self.contenders[0].vacates:
+            reasons.append("vacated")
+        if state == "live" and self.reg.restored != NEVER:
+            reasons.append("restored")
+        return reasons
+
+    def stored_registers(self) -> PageRegisters | None:
+        """What goes to the column `registers`."""
+        if self.is_simple and not (self.contenders and self.contenders[0].vacates):
+            return None
+        reg = self._registers()
+        reg.contenders = [_candidate(c) for c in self.contenders]
+        return reg
+
+    def _row_without_candidate(self) -> PageRow:
+        last = None if self.reg is None else self.reg.last_deletion
+        if last is None:
+            return PageRow(None)
+        return PageRow("deleted", last.title, last.namespace_id, last.is_redirect, deleted_at=last.time)
+
+    def _title_left(self, winner: Contender) -> bool:
+        if self.reg is None or not self.reg.moved_titles:
+            return False
+        return winner.rev_id <= self.reg.moved_titles.get(title_digest(winner.title), -1)
+
+    def _without_suppressed_title(self, deletion: Deletion) -> Deletion:
+        suppressions = self._registers().suppressions
+        if deletion.title is None or deletion.time >= thresholds(suppressions, self.law.skew)[deletion.clock]:
+            return deletion
+        return msgspec.structs.replace(deletion, title=None)
+
+    def _why_refused(self, change: Change) -> Refusal:
+        reg = self._registers()
+        beaten = change.time < thresholds(reg.deletions, self.law.skew)[change.clock]
+        if beaten or (change.kind not in PROOFS and change.rev_id <= reg.deleted_rev):
+            return Refusal.DELETED
+        return Refusal.RESTORED
+
+    def _registers(self) -> PageRegisters:
+        if self.reg is None:
+            self.reg = PageRegisters()
+        return self.reg
+
+    def _close_gate(self) -> None:
+        self.dirty = True
+        reg = self._registers()
+        self.gate = gate = self._gate(reg)
+        alive, gone = [], []
+        for c in self.contenders:
+            (alive if gate.passes(c.clock, c.time, c.rev_id, proved=c.kind in PROOFS) else gone).append(c)
+        self.contenders = alive
+        self.superseded.update(c.rev_id for c in gone)
+
+    def _gate(self, reg: PageRegisters) -> Gate:
+        after = thresholds(reg.deletions, self.law.skew)
+        floors = [t if t == NEVER else second(t) for t in reg.floors]
+        return Gate(
+            after=(max(after[0], floors[0]), max(after[1], floors[1]), max(after[2], floors[2])),
+            beyond=reg.deleted_rev,
+            text_after=thresholds(reg.vacated, self.law.skew),
+            text_from=reg.moved_rev,
+            text_proof_after=thresholds(reg.moved, self.law.skew),
+        )
+
+
+def deletion_of(change: Change) -> Deletion:
+    """What is kept of a change that deletes; nothing of its title when it suppresses."""
+    title = None if change.suppresses else change.title
+    return Deletion(
+        change.clock, change.time, change.identity, change.rev_id, title, change.namespace_id, change.is_redirect
+    )
+
+
+def title_digest(title: str | None) -> str:
+    """A vacated title is compared, never shown: its digest is kept, so that suppressing leaves nothing."""
+    return hashlib.blake2b((title or "").encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+_ATTRIBUTES: Final = ("title", "namespace_id", "is_redirect", "url", "wikibase_item_id")
+
+
+def _outdoes(newer: Contender, older: Contender) -> bool:
+    """Whether `newer` outranks `older`, counts wherever it counts and states all that it states."""
+    return (
+        newer.clock == older.clock
+        and _rank(newer) > _rank(older)
+        and second(newer.time) >= second(older.time)
+        and (newer.kind in PROOFS or (older.kind not in PROOFS and newer.rev_id >= older.rev_id))
+        and (newer.title is not None or older.title is None)
+        and (newer.namespace_id is not None or older.namespace_id is None)
+        and (newer.is_redirect is not None or older.is_redirect is None)
+        and (newer.url is not None or older.url is None)
+        and (newer.wikibase_item_id is not None or older.wikibase_item_id is None)
+    )
+
+
+def _rank(candidate: Contender) -> tuple[int, int, int, bytes]:
+    return (candidate.rev_dt, candidate.rev_id, candidate.time, candidate.identity)
+
+
+def _first(contenders: list[Contender], attribute: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # any column
+    return next((value for c in contenders if (value := getattr(c, attribute)) is not None), None)
+
+
+def _candidate(contender: Contender) -> Candidate:
+    if isinstance(contender, Candidate):
+        return contender
+    return Candidate(
+        kind=contender.kind,
+        clock=int(contender.clock),
+        time=contender.time,
+        identity=contender.identity,
+        rev_id=contender.rev_id,
+        rev_dt=contender.rev_dt,
+        title=contender.title,
+        namespace_id=contender.namespace_id,
+        is_redirect=contender.is_redirect,
+        url=contender.url,
+        wikibase_item_id=contender.wikibase_item_id,
+        vacates=contender.vacates,
+    )
+
+
+def _raise(times: Times, clock: int, time: int) -> Times:
+    if time <= times[clock]:
+        return times
+    raised = list(times)
+    raised[clock] = time
+    return (raised[0], raised[1], raised[2])
+
+
+assert tuple(int(c) for c in CLOCKS) == (0, 1, 2)  # noqa: S101  # times are indexed by clock

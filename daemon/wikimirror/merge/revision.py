@@ -1,0 +1,447 @@
+"""A revision's registers: what must be remembered to decide its row and texts, absorbing one change at a time.
+
+The common revision is named by one change that shows all its fields: then the row's own columns and the change's
+stamp are all there is to remember (`Simple`). Anything else is kept as `RevisionRegisters` beside the row. A value
+that is not held is dropped at once and for good: by the law nothing but a new statement can make it held again, so
+forgetting it never makes the result depend on order (P2, P3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from wikimirror.merge.law import FIELD_OF, FORMATS, NEVER, PROOFS, SILENT, Law, RevisionRow, thresholds
+from wikimirror.merge.page import NO_TIMES, PageState, Times
+from wikimirror.model import Change, Field, Kind, RevKey
+
+FIELDS: Final = (Field.TEXT, Field.EDITOR, Field.COMMENT)
+STORED: Final = object()
+"""Stands for a text that is in the table `body` already and was not read."""
+
+
+class Showing(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The last showing of a field by changes of one clock, proved (by an undelete or an assert) or not."""
+
+    clock: int
+    proved: bool
+    time: int
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The last supply of a column by changes of one class: of one clock and page, proved or not, stating flags or not.
+
+    Within a class a later supply is held wherever an earlier one is, so one of each is enough.
+    """
+
+    clock: int
+    proved: bool
+    flagged: bool
+    time: int
+    identity: bytes
+    page_id: int
+    rev_dt: int
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The change that stated a fact last; facts (parent, timestamp, minor) are never removed."""
+
+    time: int
+    identity: bytes
+
+
+class RevisionRegisters(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """The registers as stored beside the row (column `revision.registers`)."""
+
+    owner: Fact
+    pages: list[int]
+    """Every page that a change named for the revision (L5)."""
+    stated_by: list[int] = []
+    """Those of them for which a candidate named it (L7)."""
+    facts: dict[str, Fact] = {}
+    hidings: dict[str, Times] = {}
+    showings: dict[str, list[Showing]] = {}
+    supplies: dict[str, list[Stamp]] = {}
+
+
+class Simple(NamedTuple):
+    """The stamp of a revision that one candidate named, showing every field; or whose fields a deletion took."""
+
+    clock: int
+    time: int
+    identity: bytes
+
+
+class RevisionState:
+    """One revision while a batch is absorbed."""
+
+    __slots__ = ("bodies", "change", "dirty", "is_new", "key", "law", "page_id", "reg", "stored_formats", "values")
+
+    def __init__(self, key: RevKey, law: Law) -> None:
+        self.key = key
+        self.law = law
+        self.is_new = True
+        self.dirty = False
+        self.page_id = 0
+        self.change: Change | None = None
+        """Set while the revision is new and simple: the one change that named it."""
+        self.reg: RevisionRegisters | None = None
+        self.values: dict[str, object] = {}
+        self.bodies: dict[str, object] = {}
+        """Texts by format, or STORED."""
+        self.stored_formats: frozenset[str] = frozenset()
+
+    @classmethod
+    def stored(  # noqa: PLR0913  # a row has that many parts
+        cls,
+        key: RevKey,
+        law: Law,
+        *,
+        page_id: int,
+        values: dict[str, object],
+        formats: Iterable[str],
+        simple: Simple,
+        visible: bool,
+        registers: RevisionRegisters | None,
+    ) -> RevisionState:
+        """From a row. `values` by column: facts and supplies that are not NULL; `visible`: a simple row's fields."""
+        state = cls(key, law)
+        state.is_new = False
+        state.page_id = page_id
+        state.values = values
+        state.bodies = dict.fromkeys(formats, STORED)
+        state.stored_formats = frozenset(state.bodies)
+        if registers is None:
+            registers = _expand(state, simple, visible=visible)
+        # A superseded text is deleted without reading its revision: only stored texts count as supplied.
+        registers.supplies = {
+            c: s for c, s in registers.supplies.items() if c not in FORMATS or c in state.bodies
+        }
+        state.reg = registers
+        return state
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether the row's own columns and the stamp are all there is to remember."""
+        return self.change is not None
+
+    @property
+    def pages(self) -> list[int]:
+        """Every page that a change named for the revision (L5)."""
+        return [self.page_id] if self.reg is None else self.reg.pages
+
+    def absorb(self, change: Change, page: PageState) -> bool:
+        """Take in what a change says of this, its own revision. Returns whether any register was altered."""
+        if self.is_new and self.change is None and self.reg is None and _is_simple(change, page):
+            self.change, self.page_id, self.dirty = change, change.page.page_id, True
+            return True
+        reg = self._registers(change)
+        altered = self._name(reg, change)
+        if change.kind in _STATING and change.page.page_id not in reg.stated_by:
+            reg.stated_by = sorted([*reg.stated_by, change.page.page_id])
+            altered = True
+        for name in ("parent_rev_id", "rev_dt", "is_minor"):
+            altered |= self._fact(reg, name, getattr(change, name), change)
+        altered |= self.hide(change, self._hidden_by(change))
+        proved = change.kind in PROOFS
+        if page.gate.passes(change.clock, change.time, change.rev_id, proved=proved):
+            altered |= self._show(reg, change, proved=proved)
+            altered |= self._supply(reg, change, page, proved=proved)
+        self.dirty |= altered
+        return altered
+
+    def absorb_neighbour(self, change: Change, fields: Iterable[Field]) -> bool:
+        """Take in what a change about another revision says of this one: hidden fields (L4)."""
+        reg = self._registers(change)
+        altered = self._name(reg, change)
+        altered |= self.hide(change, fields)
+        self.dirty |= altered
+        return altered
+
+    def hide(self, change: Change, fields: Iterable[Field]) -> bool:
+        """L4: the fields are hidden from the change's time on."""
+        altered = False
+        reg = self._registers(change)
+        for field in fields:
+            times = reg.hidings.get(field, NO_TIMES)
+            if change.time > times[change.clock]:
+                raised = list(times)
+                raised[change.clock] = change.time
+                reg.hidings[field] = (raised[0], raised[1], raised[2])
+                altered = True
+        return altered
+
+    def was_stated_by(self, page_id: int) -> bool:
+        """L7: whether a candidate of that page named this revision."""
+        return self.change is not None or (self.reg is not None and page_id in self.reg.stated_by)
+
+    def settle(self, pages: list[PageState]) -> None:
+        """Drop what the final gates of its pages and its own hidings do not allow (L4, L5, L7)."""
+        if self.change is not None:
+            if _is_simple(self.change, pages[0]):
+                return
+            self._registers(self.change)
+        reg = self.reg
+        if reg is None:
+            return
+        before = (reg.showings, reg.supplies)
+        reg.showings = {f: s for f, all_ in reg.showings.items() if (s := [x for x in all_ if self._outlives(x, pages)])}
+        reg.supplies = {c: s for c, all_ in reg.supplies.items() if (s := [x for x in all_ if self._held(c, x, pages)])}
+        if before != (reg.showings, reg.supplies):
+            self.dirty = True
+        for column in [c for c in self.values if c in FIELD_OF and c not in reg.supplies]:
+            del self.values[column]
+            self.dirty = True
+        for column in [c for c in self.bodies if c not in reg.supplies]:
+            del self.bodies[column]
+
+    def new_texts(self) -> Iterator[tuple[str, str]]:
+        """Texts to be written, by format."""
+        if self.change is not None:
+            return ((body.format.value, body.text) for body in self.change.bodies)
+        return ((format_, text) for format_, text in self.bodies.items() if isinstance(text, str))
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Formats whose stored text must go."""
+        return self.stored_formats - self.bodies.keys()
+
+    def row(self) -> RevisionRow:
+        """The public columns."""
+        change = self.change
+        if change is not None:
+            return RevisionRow(
+                self.page_id, change.parent_rev_id, change.rev_dt, change.editor_name,
+                None if change.editor_name is None else change.editor_id,
+                change.comment, change.is_minor, change.sha1, change.size, change.content_model, True, True, True,  # noqa: FBT003
+            )  # fmt: skip
+        get = self.values.get
+        name, user = get("editor") or (None, None)  # type: ignore[misc]  # the editor column is a pair
+        return RevisionRow(
+            self.page_id, get("parent_rev_id"), get("rev_dt"), name, user, get("comment"), get("is_minor"),  # type: ignore[arg-type]
+            get("sha1"), get("size"), get("content_model"),  # type: ignore[arg-type]
+            self.visible(Field.TEXT), self.visible(Field.EDITOR), self.visible(Field.COMMENT),
+        )  # fmt: skip
+
+    def visible(self, field: Field) -> bool:
+        """L4: every hiding is beaten by a showing that survives, and something that survives states the field."""
+        if self.change is not None:
+            return True
+        reg = self.reg
+        if reg is None:
+            return False
+        showings = reg.showings.get(field, [])
+        hidings = reg.hidings.get(field)
+        if hidings is None:
+            stamps = (s for c, all_ in reg.supplies.items() if FIELD_OF[c] is field for s in all_)
+            return bool(showings) or any(not stamp.flagged for stamp in stamps)
+        return all(
+            any(s.time >= thresholds(_only(clock, time), self.law.skew)[s.clock] for s in showings)
+            for clock, time in enumerate(hidings)
+            if time != NEVER
+        )
+
+    def withheld(self) -> bool:
+        """Whether a field was hidden, has since been stated visible, and yet is not held: to be asked after (L4)."""
+        reg = self.reg
+        if reg is None or not reg.hidings:
+            return False
+        supplied = {FIELD_OF[column] for column in reg.supplies}
+        return any(
+            field not in supplied and any(s.time >= max(hidings) for s in reg.showings.get(field, []))
+            for field, hidings in reg.hidings.items()
+        )
+
+    def is_shown_without_value(self) -> Iterator[Field]:
+        """Fields that are visible by flag, of which no value is held."""
+        supplied = {FIELD_OF[column] for column in (self.reg.supplies if self.reg else ())}
+        return (field for field in FIELDS if field not in supplied and self.visible(field))
+
+    def _registers(self, change: Change) -> RevisionRegisters:
+        if self.reg is None:
+            if self.change is not None:
+                first, self.change = self.change, None
+                self.reg = RevisionRegisters(owner=Fact(first.time, first.identity), pages=[self.page_id])
+                self._absorb_simple(self.reg, first)
+            else:
+                self.page_id = change.page.page_id
+                self.reg = RevisionRegisters(owner=Fact(change.time, change.identity), pages=[self.page_id])
+                self.dirty = True
+        return self.reg
+
+    def _absorb_simple(self, reg: RevisionRegisters, first: Change) -> None:
+        reg.stated_by = [self.page_id]
+        for name in ("parent_rev_id", "rev_dt", "is_minor"):
+            self._fact(reg, name, getattr(first, name), first)
+        self._show(reg, first, proved=False)
+        self._supply(reg, first, None, proved=False)
+
+    def _name(self, reg: RevisionRegisters, change: Change) -> bool:
+        altered = False
+        if change.page.page_id not in reg.pages:
+            reg.pages = sorted([*reg.pages, change.page.page_id])
+            altered = True
+        if (change.time, change.identity) > (reg.owner.time, reg.owner.identity):
+            reg.owner = Fact(change.time, change.identity)
+            self.page_id = change.page.page_id
+            altered = True
+        return altered
+
+    def _fact(self, reg: RevisionRegisters, name: str, value: object, change: Change) -> bool:
+        known = reg.facts.get(name)
+        if value is None or (known is not None and (change.time, change.identity) <= (known.time, known.identity)):
+            return False
+        reg.facts[name] = Fact(change.time, change.identity)
+        self.values[name] = value
+        return True
+
+    def _hidden_by(self, change: Change) -> list[Field]:
+        return [field for field, flag in _flags(change) if flag is False]
+
+    def _show(self, reg: RevisionRegisters, change: Change, *, proved: bool) -> bool:
+        if change.kind in SILENT or change.vacates:
+            return False
+        altered = False
+        for field, flag in _flags(change):
+            if flag is not True:
+                continue
+            others = reg.showings.get(field, [])
+            mine = [s for s in others if s.clock == change.clock and s.proved is proved]
+            if mine and mine[0].time >= change.time:
+                continue
+            kept = [s for s in others if s not in mine]
+            new = Showing(int(change.clock), proved, change.time)
+            reg.showings[field] = sorted([*kept, new], key=lambda s: (s.clock, s.proved))
+            altered = True
+        return altered
+
+    def _supply(self, reg: RevisionRegisters, change: Change, page: PageState | None, *, proved: bool) -> bool:
+        altered = False
+        for column, value, flagged in _supplied(change):
+            stamp = Stamp(
+                int(change.clock), proved, flagged, change.time, change.identity, change.page.page_id, change.rev_dt
+            )
+            others = reg.supplies.get(column, [])
+            mine = [s for s in others if _class(s) == _class(stamp)]
+            if mine and (mine[0].time, mine[0].identity) >= (stamp.time, stamp.identity):
+                continue
+            if page is not None and not self._held(column, stamp, [page]):
+                continue
+            if all((s.time, s.identity) < (stamp.time, stamp.identity) for s in others):
+                self._keep(column, value)
+            kept = [s for s in others if s not in mine]
+            reg.supplies[column] = sorted([*kept, stamp], key=_class)
+            altered = True
+        return altered
+
+    def _keep(self, column: str, value: object) -> None:
+        if column in FORMATS:
+            self.bodies[column] = value
+        else:
+            self.values[column] = value
+
+    def _outlives(self, statement: Showing | Stamp, pages: list[PageState]) -> bool:
+        rev_id = self.key.rev_id
+        return all(
+            page.gate.passes(statement.clock, statement.time, rev_id, proved=statement.proved) for page in pages
+        )
+
+    def _held(self, column: str, stamp: Stamp, pages: list[PageState]) -> bool:
+        field = FIELD_OF[column]
+        hidings = (self.reg.hidings if self.reg else {}).get(field)
+        if hidings is not None and (
+            not stamp.flagged or stamp.time < thresholds(hidings, self.law.skew)[stamp.clock]
+        ):
+            return False
+        if not self._outlives(stamp, pages):
+            return False
+        if field is not Field.TEXT:
+            return True
+        rev_id = self.key.rev_id
+        if not all(p.gate.passes_text(stamp.clock, stamp.time, rev_id, proved=stamp.proved) for p in pages):
+            return False
+        if column not in FORMATS or self.law.bodies == "all":
+            return True
+        return not any(
+            p.supersedes_text(stamp.clock, stamp.time, rev_id, stamp.rev_dt, proved=stamp.proved)
+            for p in pages
+            if p.key.page_id == stamp.page_id
+        )
+
+
+_STATING: Final = frozenset(
+    {Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UNDELETE, Kind.VISIBILITY_CHANGE, Kind.UPDATE, Kind.ASSERT}
+)
+_ONE_SIMPLE: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.VISIBILITY_CHANGE})
+
+
+def _flags(change: Change) -> tuple[tuple[Field, bool | None], ...]:
+    return (
+        (Field.TEXT, change.text_visible),
+        (Field.EDITOR, change.editor_visible),
+        (Field.COMMENT, change.comment_visible),
+    )
+
+
+def _is_simple(change: Change, page: PageState) -> bool:
+    """Whether one change is all there is to remember of a revision, and all it says is held."""
+    gate = page.gate
+    return (
+        change.text_visible is True
+        and change.editor_visible is True
+        and change.comment_visible is True
+        and change.kind in _ONE_SIMPLE
+        and not change.vacates
+        and gate.passes(change.clock, change.time, change.rev_id, proved=False)
+        and gate.passes_text(change.clock, change.time, change.rev_id, proved=False)
+        and not (
+            change.bodies
+            and page.law.bodies == "current"
+            and page.supersedes_text(change.clock, change.time, change.rev_id, change.rev_dt, proved=False)
+        )
+    )
+
+
+def _supplied(change: Change) -> Iterator[tuple[str, object, bool]]:
+    """L4: (column, value, whether the change states the field's flag)."""
+    if change.kind in SILENT or change.kind is Kind.REVISION_VISIBILITY or change.vacates:
+        return
+    if change.text_visible is not False:
+        flagged = change.text_visible is True
+        if change.sha1 is not None:
+            yield "sha1", change.sha1, flagged
+        if change.size is not None:
+            yield "size", change.size, flagged
+        if change.content_model is not None:
+            yield "content_model", change.content_model, flagged
+        for body in change.bodies:
+            yield body.format.value, body.text, flagged
+    if change.editor_visible is not False and change.editor_name is not None:
+        yield "editor", (change.editor_name, change.editor_id), change.editor_visible is True
+    if change.comment_visible is not False and change.comment is not None:
+        yield "comment", change.comment, change.comment_visible is True
+
+
+def _class(stamp: Stamp) -> tuple[int, bool, bool, int]:
+    return (stamp.clock, stamp.proved, stamp.flagged, stamp.page_id)
+
+
+def _only(clock: int, time: int) -> Times:
+    times = [NEVER, NEVER, NEVER]
+    times[clock] = time
+    return (times[0], times[1], times[2])
+
+
+def _expand(state: RevisionState, simple: Simple, *, visible: bool) -> RevisionRegisters:
+    """The registers of a simple row: one change stated all its values and showed its fields, or none survives."""
+    fact = Fact(simple.time, simple.identity)
+    reg = RevisionRegisters(owner=fact, pages=[state.page_id], stated_by=[state.page_id])
+    reg.facts = {name: fact for name in ("parent_rev_id", "rev_dt", "is_minor") if name in state.values}
+    if visible:
+        rev_dt = state.values["rev_dt"]
+        stamp = Stamp(simple.clock, False, True, simple.time, simple.identity, state.page_id, rev_dt)  # type: ignore[arg-type]  # noqa: FBT003
+        reg.showings = {field: [Showing(simple.clock, False, simple.time)] for field in FIELDS}  # noqa: FBT003
+        reg.supplies = {c: [stamp] for c in FIELD_OF if c in state.values or c in state.bodies}
+    return reg

@@ -1,0 +1,236 @@
+"""One batch against the registers it touches: absorb every change, then settle what the rows must be.
+
+Pure. The mirror loads the pages and revisions that the batch names, locked; after `absorb` it loads what `wanting`
+asks for (other revisions of pages whose gate closed further), then `settle` gives the writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from wikimirror.merge.law import CANDIDATES, PROOFS, Law
+from wikimirror.merge.page import Gate, PageState, deletion_of
+from wikimirror.merge.refusals import Refusal
+from wikimirror.merge.revision import RevisionState
+from wikimirror.model import Change, Field, Kind, PageKey, RevKey
+
+
+class Reconcile(NamedTuple):
+    """A row of `reconcile`: what to read again, and why. `rev_id` 0 is the page itself."""
+
+    wiki_id: str
+    page_id: int
+    rev_id: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Retraction:
+    """A change that took something away, gave it back or reverted it: a row of `correction` to be."""
+
+    change: Change
+    kind: str
+    removed: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What to write for a batch."""
+
+    pages: list[PageState] = field(default_factory=list)
+    revisions: list[RevisionState] = field(default_factory=list)
+    gates: dict[PageKey, Gate] = field(default_factory=dict)
+    """Pages whose gate closed further: their stored revisions obey it too."""
+    superseded: list[RevKey] = field(default_factory=list)
+    """Revisions that were not loaded and whose texts are no longer kept."""
+    wanted: set[Reconcile] = field(default_factory=set)
+    settled_pages: list[PageKey] = field(default_factory=list)
+    settled_revisions: list[RevKey] = field(default_factory=list)
+
+
+class Workspace:
+    """The registers that a batch touches."""
+
+    def __init__(self, law: Law, pages: dict[PageKey, PageState], revisions: dict[RevKey, RevisionState]) -> None:
+        self.law = law
+        self.pages = pages
+        self.revisions = revisions
+        self.retractions: list[Retraction] = []
+        self.losing_children: set[Reconcile] = set()
+        self._seen: set[bytes] = set()
+        self._gates = {key: page.gate for key, page in pages.items()}
+
+    def add_page(self, page: PageState) -> None:
+        """A page loaded after the others."""
+        if page.key not in self.pages:
+            self.pages[page.key] = page
+            self._gates[page.key] = page.gate
+
+    def absorb(self, change: Change) -> Refusal | None:
+        """Take one change in. Returns why it was refused, None when it was applied."""
+        if change.identity in self._seen:
+            return Refusal.DUPLICATE
+        self._seen.add(change.identity)
+        page = self.pages.get(change.page)
+        if page is None:
+            page = self.pages[change.page] = PageState(change.page, self.law)
+        altered, refusal = self._absorb_page(change, page)
+        revision_altered = False
+        if change.rev_id:
+            revision_altered = self._revision(change.rev).absorb(change, page)
+        hid = False
+        for neighbour in change.neighbours:
+            key = RevKey(change.page.wiki_id, neighbour.rev_id)
+            hid |= self._revision(key).absorb_neighbour(change, neighbour.fields)
+        if refusal in {Refusal.DELETED, Refusal.RESTORED}:
+            hid |= revision_altered and bool(_hidden_fields(change))
+            if not (altered or hid):
+                return refusal
+        elif refusal is Refusal.STALE and not (altered or revision_altered or hid):
+            return refusal
+        elif refusal is None and change.kind not in CANDIDATES and not (altered or revision_altered or hid):
+            return Refusal.STALE
+        self._note_retraction(change, hid=hid)
+        return None
+
+    def _absorb_page(self, change: Change, page: PageState) -> tuple[bool, Refusal | None]:
+        kind = change.kind
+        altered = False
+        if kind in CANDIDATES:
+            if kind in PROOFS:
+                altered |= page.set_floor(change)
+            if change.vacates or kind is Kind.WITHDRAWAL:
+                altered |= page.vacate(change)
+            if kind is Kind.WITHDRAWAL:
+                altered |= page.withdraw(deletion_of(change))
+                if change.rev_id and self._revision(change.rev).was_stated_by(change.page.page_id):
+                    altered |= page.prove_withdrawals(change.rev_id)
+            winner = page.contenders[0] if page.contenders else None
+            refusal = page.offer(change)
+            if kind is not Kind.WITHDRAWAL:
+                altered |= page.prove_withdrawals(change.rev_id)
+            if (
+                winner is not None
+                and change.parent_rev_id == winner.rev_id
+                and change.rev_id != winner.rev_id
+                and page.contenders
+                and page.contenders[0] is winner
+            ):
+                self.losing_children.add(Reconcile(*change.page, change.rev_id, "losing_child"))
+            return altered, refusal
+        if kind is Kind.DELETE:
+            altered = page.delete(deletion_of(change), change.published, suppresses=change.suppresses)
+        elif kind is Kind.TITLE_VACATED:
+            altered = page.vacate_title(change)
+        return altered, None
+
+    def _revision(self, key: RevKey) -> RevisionState:
+        revision = self.revisions.get(key)
+        if revision is None:
+            revision = self.revisions[key] = RevisionState(key, self.law)
+        return revision
+
+    def _note_retraction(self, change: Change, *, hid: bool) -> None:
+        kind = change.kind
+        hidden = _hidden_fields(change)
+        if kind in {Kind.DELETE, Kind.WITHDRAWAL}:
+            removed = tuple(f.value for f in Field)
+            name = "suppression" if change.suppresses else "deletion"
+            self.retractions.append(Retraction(change, name, (*removed, "title") if change.suppresses else removed))
+        elif kind is Kind.UNDELETE:
+            self.retractions.append(Retraction(change, "undeletion", hidden))
+        elif kind in {Kind.VISIBILITY_CHANGE, Kind.REVISION_VISIBILITY} or hidden or hid:
+            neighbours = {f.value for n in change.neighbours for f in n.fields} if hid else set()
+            removed = tuple(f.value for f in Field if f.value in hidden or f.value in neighbours)
+            self.retractions.append(Retraction(change, "visibility_change", removed))
+        elif change.vacates or kind is Kind.TITLE_VACATED:
+            self.retractions.append(Retraction(change, "vacation", ("text",)))
+        if change.is_revert:
+            self.retractions.append(Retraction(change, "revert", ()))
+
+    def closed_gates(self) -> dict[PageKey, Gate]:
+        """Pages whose gate closed further while absorbing."""
+        return {
+            key: page.gate
+            for key, page in self.pages.items()
+            if page.gate != self._gates.get(key, Gate()) and not page.is_new
+        }
+
+    def wanting(self) -> set[RevKey]:
+        """Stored revisions to be loaded before `settle`: a candidate ceased to contend, another still does."""
+        wanted = set()
+        for key, page in self.pages.items():
+            if page.superseded:
+                contending = {c.rev_id for c in page.contenders}
+                wanted |= {RevKey(key.wiki_id, rev_id) for rev_id in page.superseded & contending}
+        return {key for key in wanted if key not in self.revisions}
+
+    def extra_pages(self) -> set[PageKey]:
+        """Pages, not loaded yet, that other changes named for the revisions in hand (L5)."""
+        return {
+            page
+            for key, revision in self.revisions.items()
+            for page_id in revision.pages
+            if (page := PageKey(key.wiki_id, page_id)) not in self.pages and page_id
+        }
+
+    def settle(self) -> Settled:
+        """The rows to write, once everything wanted is loaded."""
+        settled = Settled(gates=self.closed_gates())
+        for key, page in self.pages.items():
+            if page.superseded and self.law.bodies == "current":
+                contending = {c.rev_id for c in page.contenders}
+                for rev_id in page.superseded - contending:
+                    if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
+                        settled.superseded.append(rev)
+        simple = settled.revisions.append
+        for rev, revision in self.revisions.items():
+            if revision.change is not None:
+                page = self.pages[revision.change.page]
+                revision.settle([page])
+                if revision.change is not None:
+                    simple(revision)
+                    continue
+            self._settle_revision(rev, revision, settled)
+        self._settle_pages(settled)
+        settled.wanted |= self.losing_children
+        return settled
+
+    def _settle_revision(self, key: RevKey, revision: RevisionState, settled: Settled) -> None:
+        pages = [self.pages[PageKey(key.wiki_id, page_id)] for page_id in revision.pages]
+        revision.settle(pages)
+        if revision.dirty or revision.dropped:
+            settled.revisions.append(revision)
+        settled.settled_revisions.append(key)
+        owner = PageKey(key.wiki_id, revision.page_id)
+        if len(revision.pages) > 1:
+            settled.wanted.add(Reconcile(*owner, key.rev_id, "merged"))
+        if self.pages[owner].row().state == "live" and revision.withheld():
+            settled.wanted.add(Reconcile(*owner, key.rev_id, "withheld"))
+
+    def _settle_pages(self, settled: Settled) -> None:
+        for key, page in self.pages.items():
+            if page.dirty:
+                settled.pages.append(page)
+            if page.reg is not None:
+                settled.settled_pages.append(key)
+                for reason in page.reconcile_reasons(page.row().state):
+                    settled.wanted.add(Reconcile(*key, 0, reason))
+
+
+def _hidden_fields(change: Change) -> tuple[str, ...]:
+    flags = (change.text_visible, change.editor_visible, change.comment_visible)
+    return tuple(f.value for f, flag in zip(Field, flags, strict=True) if flag is False)
+
+
+def pages_of(changes: Iterable[Change]) -> list[PageKey]:
+    """Every page that the changes name, sorted: the order in which rows are locked."""
+    return sorted({change.page for change in changes})
+
+
+def revisions_of(changes: Iterable[Change]) -> list[RevKey]:
+    """Every revision that the changes name, sorted."""
+    own = {change.rev for change in changes if change.rev_id}
+    return sorted(own | {RevKey(c.page.wiki_id, n.rev_id) for c in changes for n in c.neighbours})

@@ -1,0 +1,1 @@
+"""Postgres: connecting, migrating, and applying batches in one transaction each."""
