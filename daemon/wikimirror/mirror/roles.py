@@ -24,6 +24,7 @@ _DEAD_LETTER_WITHOUT_PAYLOAD: Final = (
 WRITER_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "page": ("SELECT", "INSERT", "UPDATE"),
     "revision": ("SELECT", "INSERT", "UPDATE"),
+    "revision_page": ("SELECT", "INSERT"),
     "body": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "change": ("SELECT", "INSERT"),
     "correction": ("SELECT", "INSERT"),
@@ -50,7 +51,7 @@ GRANTS: Final[dict[str, tuple[str, ...]]] = {
         "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz)",
     ),
     "auditor": (
-        "SELECT ON page, revision, body, current_page, attribution, schema_version",
+        "SELECT ON page, revision, revision_page, body, current_page, attribution, schema_version",
         "SELECT ON change, correction, checkpoint, gap, reconcile",
         f"SELECT ({_DEAD_LETTER_WITHOUT_PAYLOAD}) ON dead_letter",
         "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz), correction_text(correction), correction_chain_breaks()",
