@@ -32,7 +32,8 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
-def _duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
+    """A duration from a text with a unit. Raises ValueError, whose text is the rule."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if found is None:
@@ -43,8 +44,23 @@ def _duration(value: object) -> object:
     raise ValueError('must be a text with a unit, such as "30s"')
 
 
+def _as_said(value: object) -> object:
+    match value:
+        case timedelta():
+            unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if (value.total_seconds() / n).is_integer())
+            return f"{round(value.total_seconds() / size)}{unit}"
+        case ByteSize():
+            return value.human_readable(separator="")
+        case tuple():
+            return list(value)
+        case Path():
+            return str(value)
+        case _:
+            return value
+
+
 def _keep(value: object) -> object:
-    return None if value is None or value == "forever" else _duration(value)
+    return None if value is None or value == "forever" else parse_duration(value)
 
 
 def _listed(value: object) -> object:
@@ -71,6 +87,12 @@ def _url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("must be a file that is there")
+    return value
+
+
 def _schema(value: str) -> str:
     longest = 63
     if not value or "\0" in value or len(value.encode("utf-8", "replace")) > longest:
@@ -80,7 +102,7 @@ def _schema(value: str) -> str:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Wiki = Annotated[str, AfterValidator(_wiki)]
 
 
@@ -95,7 +117,7 @@ class PostgresSettings(_Section):
 
     url: Annotated[SecretStr, AfterValidator(_url)] | None = None
     schema_name: Annotated[str, Field(alias="schema"), AfterValidator(_schema)] = "wikimirror"
-    password_file: Path | None = None
+    password_file: Annotated[Path, AfterValidator(_file)] | None = None
     statement_timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=100))] = timedelta(seconds=60)
     lock_timeout: Annotated[Duration, Field(ge=timedelta(milliseconds=10))] = timedelta(seconds=5)
 
@@ -163,6 +185,18 @@ class Settings(BaseSettings):
     apply: ApplySettings = ApplySettings()
     ledger: LedgerSettings = LedgerSettings()
     log: LogSettings = LogSettings()
+
+    def told(self) -> dict[str, object]:
+        """Every key with its value as the file would say it; secrets are masked, what is not set is None."""
+        found: dict[str, object] = {}
+        for key, secret in keys().items():
+            section, name = key.split(".")
+            fields = type(getattr(self, section)).model_fields
+            attribute = next(field for field, info in fields.items() if (info.alias or field) == name)
+            value = getattr(getattr(self, section), attribute)
+            found[key] = MASK if secret and value is not None else _as_said(value)
+        found["ledger.keep"] = found["ledger.keep"] or "forever"
+        return found
 
 
 class Fault(NamedTuple):

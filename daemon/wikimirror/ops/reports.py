@@ -67,6 +67,8 @@ class DemoReport:
     """Removed values that are still in any table (promise P3)."""
     look_inside: str
     """A command that is ready to be typed."""
+    seed: int | None = None
+    """What the simulated wiki's day was drawn from; the same seed gives the same day."""
 
     @property
     def missing(self) -> list[str]:

@@ -1,0 +1,279 @@
+"""Builds what a command needs, runs it to its end, and takes it down: the only place that constructs objects.
+
+Each function is one command's work, from checked settings to a report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import uvloop
+
+from wikimirror.errors import ConfigurationError, DatabaseRefused
+from wikimirror.mirror import migrate as migrations
+from wikimirror.mirror.connect import Limits, Session, connect
+from wikimirror.mirror.embedded import EmbeddedPostgres
+from wikimirror.mirror.migrate import MigrationReport, SchemaReport
+from wikimirror.observe.logging import configure
+from wikimirror.ops import sql as ops_sql
+from wikimirror.ops.reports import DemoReport, HistoryReport, OnProgress, PageReport, PlayReport, SqlReport
+from wikimirror.settings import Settings, load
+from wikimirror.sources import Recording
+
+T = TypeVar("T")
+
+DATABASE: Final = "wikimirror"
+"""The database in the embedded Postgres."""
+
+_TERMINATED: Final = 128 + signal.SIGTERM
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the mirror is: its URL, and whether that is the embedded Postgres of `demo` and `play`."""
+
+    url: str
+    embedded: bool
+
+
+def settings_from(path: Path | None, flags: dict[str, Any]) -> Settings:
+    """Reads the settings and sets up logging by them. Raises InvalidSettings with every fault."""
+    settings = load(path, flags)
+    configure(settings.log)
+    return settings
+
+
+def demo(
+    settings: Settings, *, seconds: float | None, seed: int | None, actions: int | None, on_progress: OnProgress
+) -> DemoReport:
+    """Plays a simulated wiki's day into an empty mirror and compares the two."""
+
+    async def work() -> DemoReport:
+        from wikimirror.ops.demo import rehearse
+
+        async with _place(settings, fresh=True) as place:
+            await _refuse_mirror(settings, place)
+            await _upgrade(settings, place)
+            async with await _connect(settings, place) as session:
+                return await rehearse(
+                    session,
+                    settings,
+                    seconds=seconds,
+                    seed=seed,
+                    actions=actions,
+                    on_progress=on_progress,
+                    look_inside=_look_inside(settings, place),
+                )
+
+    return _run(work())
+
+
+def play(settings: Settings, files: list[Path], *, on_progress: OnProgress) -> PlayReport:
+    """Applies recorded captures, in the order given; an empty database is migrated first."""
+    from wikimirror.ops.play import play as play_recordings
+
+    recordings = [Recording(path, _now, topic=topic) for path, topic in zip(files, _topics(files), strict=True)]
+    for recording in recordings:
+        recording.require_readable()
+
+    async def work() -> PlayReport:
+        async with _place(settings) as place:
+            await _upgrade_if_missing(settings, place)
+            async with await _connect(settings, place) as session:
+                return await play_recordings(session, recordings, settings, on_progress)
+
+    return _run(work())
+
+
+def page_show(settings: Settings, wiki_id: str, page: int | str) -> PageReport:
+    """A page as the mirror has it now, by its number or its title."""
+    from wikimirror.ops.page import show
+
+    return _run(_with_session(settings, lambda session: show(session, wiki_id, page), write=False))
+
+
+def page_history(settings: Settings, wiki_id: str, page: int | str) -> HistoryReport:
+    """A page's ledger entries and revisions, by its number or its title."""
+    from wikimirror.ops.page import history
+
+    return _run(_with_session(settings, lambda session: history(session, wiki_id, page), write=False))
+
+
+@contextmanager
+def sql_session(settings: Settings) -> Iterator[Callable[[str], SqlReport]]:
+    """Gives a function that runs one statement, read only, in the mirror's schema."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        opened = AsyncExitStack()
+
+        async def open_session() -> Session:
+            place = await opened.enter_async_context(_place(settings))
+            return await opened.enter_async_context(await _connect(settings, place, write=False))
+
+        try:
+            session = runner.run(open_session())
+            yield lambda statement: runner.run(ops_sql.run(session, statement))
+        finally:
+            runner.run(opened.aclose())
+
+
+def open_psql(settings: Settings) -> int | None:
+    """Hands the terminal to psql, read only, in the mirror's schema: its exit code, or None where there is no psql."""
+
+    async def work() -> int | None:
+        async with _place(settings) as place:
+            postgres = settings.postgres
+            return ops_sql.open_psql(place.url, postgres.schema_name, postgres.password_file)
+
+    return _run(work())
+
+
+def migrate(settings: Settings) -> MigrationReport:
+    """Creates the schema, or brings it to this program's version."""
+    place = _configured(settings)
+    return _run(_upgrade(settings, place))
+
+
+def migration_sql(settings: Settings) -> str:
+    """The script that `migrate` would run on a database without the schema, for an administrator."""
+    return migrations.sql(settings.postgres.schema_name, lock_timeout=settings.postgres.lock_timeout.total_seconds())
+
+
+def migration_check(settings: Settings) -> SchemaReport:
+    """Which version the schema has, against what this program needs. Changes nothing."""
+    place = _configured(settings)
+    postgres = settings.postgres
+    return _run(migrations.check(place.url, postgres.schema_name, password_file=postgres.password_file))
+
+
+def state_directory() -> Path:
+    """Where `demo` and `play` keep their Postgres: wikimirror/demo in XDG_STATE_HOME, by default ~/.local/state."""
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "wikimirror" / "demo"
+
+
+@asynccontextmanager
+async def _place(settings: Settings, *, fresh: bool = False) -> AsyncIterator[Place]:
+    """The configured server, or else the embedded one, started; `fresh` empties the embedded database first."""
+    if settings.postgres.url is not None:
+        yield _configured(settings)
+        return
+    # Without fsync: what is in it can be played again, and it is never used for production.
+    async with EmbeddedPostgres(state_directory(), fsync=False) as server:
+        await _make_database(server.dsn("postgres"), fresh=fresh)
+        yield Place(server.dsn(DATABASE), embedded=True)
+
+
+def _configured(settings: Settings) -> Place:
+    if settings.postgres.url is None:
+        raise ConfigurationError(
+            "no database is named",
+            remedy="Say --postgres URL, or set WIKIMIRROR_POSTGRES__URL or postgres.url in the settings file.",
+        )
+    return Place(settings.postgres.url.get_secret_value(), embedded=False)
+
+
+async def _make_database(url: str, *, fresh: bool) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        if fresh:
+            await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
+            await connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'")
+    except asyncpg.ObjectInUseError:
+        raise DatabaseRefused(
+            "the demo's database is in use by another program",
+            remedy="Close the other demo, `wikimirror sql` or psql, and try again.",
+        ) from None
+    finally:
+        await connection.close()
+
+
+async def _refuse_mirror(settings: Settings, place: Place) -> None:
+    """A demo compares the whole mirror: it does not mix with another, and empties only what is its own."""
+    schema = settings.postgres.schema_name
+    report = await migrations.check(place.url, schema, password_file=settings.postgres.password_file)
+    if report.state is not migrations.SchemaState.MISSING:
+        raise DatabaseRefused(
+            f"the schema {schema} holds a mirror already, and a demo needs an empty one",
+            remedy="Name a schema that is not there yet: --schema rehearsal.",
+        )
+
+
+async def _upgrade(settings: Settings, place: Place) -> MigrationReport:
+    postgres = settings.postgres
+    return await migrations.upgrade(
+        place.url,
+        postgres.schema_name,
+        password_file=postgres.password_file,
+        lock_timeout=postgres.lock_timeout.total_seconds(),
+    )
+
+
+async def _upgrade_if_missing(settings: Settings, place: Place) -> None:
+    """Migrates a database without the schema; one at another version is for `migrate`, said in so many words."""
+    postgres = settings.postgres
+    report = await migrations.check(place.url, postgres.schema_name, password_file=postgres.password_file)
+    if report.state is migrations.SchemaState.MISSING or place.embedded:
+        await _upgrade(settings, place)
+
+
+async def _connect(settings: Settings, place: Place, *, write: bool = True) -> Session:
+    postgres = settings.postgres
+    limits = Limits(lock=postgres.lock_timeout.total_seconds(), statement=postgres.statement_timeout.total_seconds())
+    return await connect(
+        place.url, schema=postgres.schema_name, password_file=postgres.password_file, write=write, limits=limits
+    )
+
+
+async def _with_session(settings: Settings, work: Callable[[Session], Coroutine[Any, Any, T]], *, write: bool) -> T:
+    async with _place(settings) as place, await _connect(settings, place, write=write) as session:
+        return await work(session)
+
+
+def _look_inside(settings: Settings, place: Place) -> str:
+    words = [str(Path(sys.argv[0])) if Path(sys.argv[0]).name == "wikimirror" else "wikimirror", "sql"]
+    if not place.embedded:
+        words += ["--postgres", "URL"]
+    if settings.postgres.schema_name != DATABASE:
+        words += ["--schema", settings.postgres.schema_name]
+    return " ".join([*words, '"SELECT state, count(*) FROM page GROUP BY state"'])
+
+
+def _topics(files: list[Path]) -> list[str]:
+    """A topic for each file: its name, or its path where two files share a name."""
+    names = [path.name for path in files]
+    return [path.name if names.count(path.name) == 1 else str(path) for path in files]
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end, or until interrupted: either way everything that was opened is closed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_until_terminated(work))
+
+
+async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        raise SystemExit(_TERMINATED) from None

@@ -1,0 +1,76 @@
+"""`demo` and `play`: records that need no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wikimirror.cli import options
+from wikimirror.cli.output import give
+from wikimirror.cli.progress import progress
+from wikimirror.cli.rendering import render_demo, render_play
+
+
+def demo(
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", metavar="DURATION", help="Stop after this long, such as 30s or 2m; then compare."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Draw the day from this; the same seed, the same day.")
+    ] = None,
+    actions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many things happen in the simulated wikis that day.")
+    ] = None,
+    config: options.Config = None,
+    postgres: options.Postgres = None,
+    schema: options.Schema = None,
+    as_json: options.Json = False,
+) -> None:
+    """Rehearse: a simulated wiki's day of changes into a mirror, then the two compared.
+
+    Without --postgres an embedded Postgres is used, emptied each time, under wikimirror/demo in XDG_STATE_HOME
+    (by default ~/.local/state). With --postgres the schema must not be there yet.
+
+    Fails with 3 if mirror and wiki differ, or if anything removed is still there; with 1 if a situation that must be
+    rehearsed did not come up.
+    """
+    seconds = options.seconds(for_)
+    from wikimirror import app
+
+    settings = app.settings_from(config, {"postgres.url": postgres, "postgres.schema": schema})
+    with progress("demo", quiet=as_json) as on_progress:
+        report = app.demo(settings, seconds=seconds, seed=seed, actions=actions, on_progress=on_progress)
+    give(report, render_demo, as_json=as_json)
+    if report.differs:
+        raise typer.Exit(3)
+    if report.missing:
+        raise typer.Exit(1)
+
+
+def play(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…", help="Captures: NDJSON or server-sent events, plain or gzipped.", show_default=False
+        ),
+    ],
+    config: options.Config = None,
+    postgres: options.Postgres = None,
+    schema: options.Schema = None,
+    as_json: options.Json = False,
+) -> None:
+    """Apply recorded captures. Playing one again, or shuffled, changes nothing.
+
+    A database without the schema is migrated first. Without --postgres the demo's embedded Postgres is used, as it is.
+    """
+    from wikimirror import app
+
+    settings = app.settings_from(config, {"postgres.url": postgres, "postgres.schema": schema})
+    with progress("play", quiet=as_json) as on_progress:
+        report = app.play(settings, files, on_progress=on_progress)
+    give(report, render_play, as_json=as_json)
+    if report.unaccounted:
+        raise typer.Exit(3)
