@@ -33,6 +33,10 @@ SITES: Final = {
     "wikidatawiki": Site("www.wikidata.org", has_text=True),
     "jawiki": Site("ja.wikipedia.org", has_text=False),
 }
+WIKIS: Final = tuple(SITES)
+"""The wikis that the truth tells of."""
+OUTSIDE: Final = "testwiki"
+"""A wiki that no truth tells of, for records out of scope."""
 _WEIGHTS: Final = (0.4, 0.15, 0.25, 0.2)
 _FIRST_IDS: Final = {
     "enwiki": (80_100_000, 1_310_000_000),
@@ -48,6 +52,8 @@ NAMESPACES: Final = {
 }
 _NAMESPACE_WEIGHTS: Final = (0.6, 0.12, 0.1, 0.06, 0.05, 0.07)
 
+_MINOR_SHARE: Final = 0.2
+
 Story = Generator[int, None, None]
 """Acts when resumed; yields the seconds until it is to be resumed."""
 
@@ -60,6 +66,8 @@ class RunningDay:
     """A running day. Its acting methods each do one action of one wiki now, and note what the wiki announced."""
 
     def __init__(self, seed: int, actions: int) -> None:
+        if actions < 1:
+            raise ValueError("a day has at least one action")
         self.rng = Random(f"day {seed}")
         self.prose = Prose(self.rng)
         self.wikis = {wiki_id: Wiki(wiki_id, *_FIRST_IDS[wiki_id]) for wiki_id in SITES}
@@ -85,11 +93,15 @@ class RunningDay:
         try:
             while self._agenda:
                 self.now, _, story = heapq.heappop(self._agenda)
-                for pause in story:
-                    self.begin(story, pause)
-                    break
+                self.resume(story)
         except _DayOver:
             return
+
+    def resume(self, story: Story) -> None:
+        """Let a story act now, and again after the pause it asks for."""
+        pause = next(story, None)
+        if pause is not None:
+            self.begin(story, pause)
 
     def begin(self, story: Story, after: int = 0) -> None:
         """Resume a story after some seconds; what would go on after midnight is left as it is."""
@@ -98,12 +110,16 @@ class RunningDay:
             heapq.heappush(self._agenda, (self.now + after, self._begun, story))
 
     def next_pause(self) -> int:
-        """Seconds to the next ordinary action: what is left of the day over what is left to do, busier by evening."""
+        """Seconds to the next ordinary action: what is left of the day over what is left to do, busiest at noon."""
         left = _LAST_SECOND - self.now
         mean = left / max(1, self.wished - self.actions)
         rhythm = 1.0 + 0.4 * math.cos(math.tau * (self.now - DAY_START) / DAY_LENGTH)
         whole, rest = divmod(mean * 2 * self.rng.random() * rhythm, 1)
-        return min(int(whole) + (self.rng.random() < rest), left)
+        return min(int(whole) + self.chance(rest), left)
+
+    def chance(self, share: float) -> bool:
+        """True in the given share of cases."""
+        return self.rng.random() < share
 
     # What a day may be asked about its pages.
 
@@ -141,7 +157,7 @@ class RunningDay:
     ) -> Page:  # fmt: skip
         """Make a page, by default anywhere."""
         if wiki_id is None:
-            wiki_id = self.rng.choices(list(SITES), _WEIGHTS)[0]
+            wiki_id = self.rng.choices(WIKIS, _WEIGHTS)[0]
         names = NAMESPACES[wiki_id]
         if namespace_id is None:
             namespace_id = self.rng.choices(list(names), _NAMESPACE_WEIGHTS)[0]
@@ -159,7 +175,7 @@ class RunningDay:
             text = self.prose.item(page.title) if self.is_item(page) else self.prose.article()
         said = self.wikis[page.wiki_id].edit(
             self.now, page, text, user or people.editor(), comment or self.prose.comment(),
-            is_minor=self.rng.random() < 0.2,
+            is_minor=self.chance(_MINOR_SHARE),
         )  # fmt: skip
         self._note(said)
 

@@ -17,11 +17,12 @@ WIKITEXT: Final = ("wikitext", "text/x-wiki")
 ITEM: Final = ("wikibase-item", "application/json")
 
 _WORDS: Final = (
-    "the river a village in and of with old stone bridge near northern coast its harbour was built after flood "
-    "railway station opened council parish museum holds collection maps letters süßwasser forêt peña Kraków 東京 "
-    "городской ελληνικά \"quoted\" [[link]] {{cite|year=1931}} ''italic'' back\\slash <ref name=x/> & – … 😀 "
-    "population census district school tower restored painter moved fishing trade quarry moss granite lighthouse"
-).split(" ")
+    "the", "river", "a", "village", "in", "and", "of", "with", "old", "stone", "bridge", "near", "northern", "coast",
+    "its", "harbour", "was", "built", "after", "flood", "railway", "station", "opened", "council", "museum", "holds",
+    "süßwasser", "forêt", "peña", "Kraków", "東京", "городской", "ελληνικά", '"quoted"', "[[link]]", "😀", "a—b", "…",
+    "{{cite|year=1931}}", "''italic''", "back\\slash", "<ref name=x/>", "&", "parish", "census", "restored", "tower",
+    "painter", "moved", "fishing", "trade", "quarry", "moss", "granite", "lighthouse", "district", "school", "letters",
+)  # fmt: skip
 _ADJECTIVES: Final = (
     "Amber", "Broken", "Çeşme", "Distant", "Élevé", "Fallow", "Grüne", "Hollow", "Inner", "Jagged", "Kleine",
     "Lower", "Møre", "Northern", "Old", "Påskö", "Quiet", "Red", "Šumava", "Tidal", "Upper", "Vår", "Western", "Żółty",
@@ -35,6 +36,7 @@ _SUMMARIES: Final = (
     "copy-edit", "added a source", "typo", "/* History */ expanded", "Rechtschreibung", "updated figures",
     "+ category", "出典を追加", "reply", "removed a dead link",
 )  # fmt: skip
+_SILENT_SHARE: Final = 0.12
 
 
 class Prose:
@@ -61,7 +63,7 @@ class Prose:
 
     def comment(self) -> str:
         """An edit summary; about one in eight is empty."""
-        if self._rng.random() < 0.12:
+        if self._rng.random() < _SILENT_SHARE:
             return ""
         return f"{self._rng.choice(_SUMMARIES)} {self.mark('why')}"
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from wikimirror.rehearsal.day import DAY_LENGTH, NAMESPACES, SITES, RunningDay, Story
+from wikimirror.rehearsal.day import DAY_LENGTH, NAMESPACES, WIKIS, RunningDay, Story
 from wikimirror.rehearsal.wiki import Bits, Page, Revision
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
+_FEW_PAGES: Final = 16
+_FULL_DAY: Final = 1000
+"""Actions from which on every story is told twice."""
 _HIDINGS: Final = (
     Bits.TEXT, Bits.TEXT, Bits.COMMENT, Bits.EDITOR, Bits.TEXT | Bits.COMMENT, Bits.EDITOR | Bits.COMMENT,
     Bits.EVERYTHING,
@@ -19,106 +22,111 @@ _PLACES: Final = (("enwiki", 0), ("wikidatawiki", 0), ("jawiki", 1), ("dewiki", 
 
 def life(day: RunningDay) -> Story:
     """Ordinary life: about nine in ten actions are edits."""
-    for wiki_id in SITES:
+    for wiki_id in WIKIS:
         day.create(wiki_id, 0)
         yield day.next_pause()
     while True:
-        _something(day)
+        if len(day.pages) < _FEW_PAGES and day.chance(0.5):
+            day.create()
+        else:
+            day.resume(_something(day))
         yield day.next_pause()
 
 
-def _something(day: RunningDay) -> None:
-    draw = day.rng.random()
-    page = day.ordinary()
-    if page is None or draw < 0.06 or (len(day.pages) < 16 and draw < 0.5):
-        day.create()
-    elif draw < 0.072 and not day.is_item(page) and _is_readable(day, page):
-        day.begin(_travels(day, page))
-    elif draw < 0.084:
-        day.begin(_goes(day, page))
-    elif draw < 0.086 and day.is_quiet(page):
-        day.begin(_vanishes(day, page))
-    elif draw < 0.1 and day.is_quiet(page):
-        day.begin(_hides(day, page))
-    elif draw < 0.1005:
-        day.begin(_titles_swapped(day, page.wiki_id))
-    else:
-        _edits(day, draw)
+def _something(day: RunningDay) -> Story:
+    happens = day.rng.choices(_HAPPENINGS, _SHARES)[0]
+    page = day.popular() if happens in _EDITS else day.ordinary()
+    return _is_made(day) if page is None else happens(day, page)
 
 
-def _edits(day: RunningDay, draw: float) -> None:
-    page = day.popular()
-    if page is None:
-        day.create()
-    elif draw < 0.105:
-        day.redirect(page)
-    elif draw < 0.14:
-        day.revert(page)
-    else:
-        user = day.people[page.wiki_id].editor()
-        day.edit(page, user)
-        if day.rng.random() < 0.2:
-            day.begin(_goes_on_editing(day, page), day.rng.randrange(1, 30))
-
-
-def _goes_on_editing(day: RunningDay, page: Page) -> Story:
-    for _ in range(day.rng.randrange(1, 4)):
-        if not page.is_live:
-            return
-        day.edit(page, page.current.editor)
-        yield day.rng.randrange(0, 30)
-
-
-def _travels(day: RunningDay, page: Page) -> Story:
-    names = NAMESPACES[page.wiki_id]
-    namespaces = [n for n in names if page.wiki_id != "wikidatawiki" or n != 0]
-    namespace_id = page.namespace_id if day.rng.random() < 0.7 else day.rng.choice(namespaces)
-    title = day.prose.title(names[namespace_id])
-    day.move(page, title, namespace_id=namespace_id, with_redirect=day.rng.random() < 0.6)
+def _is_made(day: RunningDay, _page: Page | None = None) -> Story:
+    day.create()
     yield from ()
 
 
-def _goes(day: RunningDay, page: Page) -> Story:
+def _is_edited(day: RunningDay, page: Page) -> Story:
+    """An edit, sometimes followed by more of the same person within seconds."""
+    user = day.people[page.wiki_id].editor()
+    day.edit(page, user)
+    while day.chance(0.2):
+        yield day.rng.randrange(30)
+        if not page.is_live:
+            return
+        day.edit(page, user)
+
+
+def _is_redirected(day: RunningDay, page: Page) -> Story:
+    day.redirect(page)
+    yield from ()
+
+
+def _is_reverted(day: RunningDay, page: Page) -> Story:
+    day.revert(page)
+    yield from ()
+
+
+def _is_moved(day: RunningDay, page: Page) -> Story:
+    if day.is_item(page) or day.wikis[page.wiki_id].hidden(page.current) & Bits.TEXT:
+        return
+    names = NAMESPACES[page.wiki_id]
+    others = [n for n in names if page.wiki_id != "wikidatawiki" or n != 0]
+    namespace_id = page.namespace_id if day.chance(0.7) else day.rng.choice(others)
+    title = day.prose.title(names[namespace_id])
+    day.move(page, title, namespace_id=namespace_id, with_redirect=day.chance(0.6))
+    yield from ()
+
+
+def _is_swapped(day: RunningDay, page: Page) -> Story:
+    return _titles_swapped(day, page.wiki_id)
+
+
+def _is_deleted(day: RunningDay, page: Page) -> Story:
     """A deletion, often undone after seconds to hours, wholly or in part; the title may be used anew meanwhile."""
     if day.wikis[page.wiki_id].hidden(page.current) == Bits.EVERYTHING:
         return
     day.delete(page)
-    fate = day.rng.random()
-    if fate < 0.08 and not day.is_item(page):
+    fate = day.rng.choices(("stays", "replaced", "restored", "in part"), (0.4, 0.08, 0.35, 0.17))[0]
+    if fate == "replaced" and not day.is_item(page):
         yield day.rng.randrange(_MINUTE, _HOUR)
         if page.title not in day.wikis[page.wiki_id].titles:
             day.create(page.wiki_id, page.namespace_id, page.title)
-    elif fate < 0.6:
+    elif fate in {"restored", "in part"}:
         yield int(2 * 10_000 ** day.rng.random())
         if not page.is_live:
-            day.undelete(page, _some(day, page) if fate < 0.25 else None)
+            day.undelete(page, _some(day, page) if fate == "in part" else None)
 
 
-def _vanishes(day: RunningDay, page: Page) -> Story:
+def _is_suppressed(day: RunningDay, page: Page) -> Story:
+    if not day.is_quiet(page):
+        return
     day.suppress(page)
-    yield day.rng.randrange(_HOUR, 4 * _HOUR)
-    if day.rng.random() < 0.3 and not page.is_live:
-        day.undelete(page)
+    if day.chance(0.3):
+        yield day.rng.randrange(_HOUR, 4 * _HOUR)
+        if not page.is_live:
+            day.undelete(page)
 
 
-def _hides(day: RunningDay, page: Page) -> Story:
+def _is_hidden(day: RunningDay, page: Page) -> Story:
     """A hiding of one or a few revisions, sometimes undone."""
-    if day.rng.random() < 0.4:
-        revisions = page.live[-1:]
-    else:
-        last = day.rng.randrange(len(page.live)) + 1
-        revisions = page.live[max(0, last - day.rng.randrange(1, 4)) : last]
+    last = len(page.live) if day.chance(0.4) else day.rng.randrange(len(page.live)) + 1
     wiki = day.wikis[page.wiki_id]
     hidden = day.rng.choice(_HIDINGS)
-    revisions = [r for r in revisions if wiki.hidden(r) != hidden]
-    if not revisions:
+    revisions = [r for r in page.live[max(0, last - day.rng.randrange(1, 4)) : last] if wiki.hidden(r) != hidden]
+    if not revisions or not day.is_quiet(page):
         return
-    day.set_visibility(page, revisions, hidden, is_suppressed=day.rng.random() < 0.15)
-    if day.rng.random() < 0.4:
+    day.set_visibility(page, revisions, hidden, is_suppressed=day.chance(0.15))
+    if day.chance(0.4):
         yield day.rng.randrange(11 * _MINUTE, 5 * _HOUR)
         there = [r for r in revisions if r in page.live and wiki.hidden(r)]
         if there and day.is_quiet(page):
             day.set_visibility(page, there, Bits.NONE)
+
+
+_EDITS: Final = (_is_edited, _is_redirected, _is_reverted)
+_HAPPENINGS: Final[tuple[Callable[[RunningDay, Page], Story], ...]] = (
+    *_EDITS, _is_made, _is_moved, _is_swapped, _is_deleted, _is_suppressed, _is_hidden,
+)  # fmt: skip
+_SHARES: Final = (0.84, 0.005, 0.03, 0.065, 0.014, 0.0005, 0.014, 0.0025, 0.017)
 
 
 def _some(day: RunningDay, page: Page) -> list[Revision]:
@@ -127,10 +135,6 @@ def _some(day: RunningDay, page: Page) -> list[Revision]:
     readable = [r for r in page.archived if not wiki.hidden(r) & Bits.TEXT]
     older = readable[:-1] or readable
     return sorted(day.rng.sample(older, day.rng.randrange(1, len(older) + 1))) if older else []
-
-
-def _is_readable(day: RunningDay, page: Page) -> bool:
-    return not day.wikis[page.wiki_id].hidden(page.current) & Bits.TEXT
 
 
 # Stories that every day contains, each on pages of its own. Others edit those pages, and nothing else.
@@ -145,7 +149,7 @@ def must_haves(day: RunningDay) -> Iterator[tuple[int, Story]]:
         _hidden_then_deleted_and_back, _edited_and_deleted_at_once, _turned_into_redirect, _fought_over,
     )  # fmt: skip
     number = 0
-    for again in range(2 if day.wished >= 1000 else 1):
+    for again in range(2 if day.wished >= _FULL_DAY else 1):
         for plot in plots:
             wiki_id, namespace_id = _PLACES[(number + again) % len(_PLACES)]
             yield _start(day), _on_own_page(day, plot, wiki_id, namespace_id)
@@ -317,5 +321,6 @@ def _moved_about(day: RunningDay, wiki_id: str) -> Story:
 
 def _very_long(day: RunningDay) -> Story:
     page = day.create("enwiki", 4, length=100_000)
+    day.reserved.add(page)
     yield day.rng.randrange(_MINUTE, _HOUR)
     day.edit(page)

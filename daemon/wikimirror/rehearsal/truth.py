@@ -109,17 +109,19 @@ def _revisions(wiki: Wiki, page: Page) -> Iterator[tuple[Revision, Bits]]:
 
 
 def _page(page: Page, site: Site) -> TruePage:
-    stated = (page.title, page.namespace_id, page.is_redirect)
-    if page.is_live:
-        current = page.current
-        address = url(site.domain, page.title)
-        return TruePage(
-            page.wiki_id, page.page_id, "live", *stated, current.rev_id, current.at * _SECOND, None, address, None
-        )
-    assert page.deleted_at is not None
-    title = None if page.is_suppressed else page.title
+    current = page.current if page.is_live else None
     return TruePage(
-        page.wiki_id, page.page_id, "deleted", title, *stated[1:], None, None, page.deleted_at * _SECOND, None, None
+        wiki_id=page.wiki_id,
+        page_id=page.page_id,
+        state="deleted" if current is None else "live",
+        title=None if page.is_suppressed else page.title,
+        namespace_id=page.namespace_id,
+        is_redirect=page.is_redirect,
+        rev_id=None if current is None else current.rev_id,
+        rev_dt=None if current is None else current.at * _SECOND,
+        deleted_at=None if page.deleted_at is None else page.deleted_at * _SECOND,
+        url=None if current is None else url(site.domain, page.title),
+        wikibase_item_id=None,
     )
 
 

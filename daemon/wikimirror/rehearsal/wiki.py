@@ -251,9 +251,7 @@ class Wiki:
             raise Refused("the announcement would look like a suppression")
         seen, count = self.seen(page.current), len(page.live)
         self._archive(page, at)
-        return PageChanged(
-            self.wiki_id, "delete", at, page.view(), seen, user, reason, revision_count=count
-        )
+        return PageChanged(self.wiki_id, "delete", at, page.view(), seen, user, reason, revision_count=count)
 
     def suppress(self, at: int, page: Page, reason: str) -> PageChanged:
         """Delete a page so that administrators cannot read it either: title, texts, editors and comments are secret."""
@@ -302,9 +300,7 @@ class Wiki:
             self._hidden[revision.rev_id] = hidden
             seen = self.seen(revision)
             is_current = revision is self._live(page).current
-            announced.append(
-                VisibilityChanged(self.wiki_id, at, page.view(), seen, before, user, reason, is_current)
-            )
+            announced.append(VisibilityChanged(self.wiki_id, at, page.view(), seen, before, user, reason, is_current))
             if is_current:
                 prior = Seen(revision, before)
                 announced.append(
@@ -343,9 +339,7 @@ class Wiki:
         parent = page.current.rev_id if page.live else 0
         self._rev_id += 1 + self._rev_id % 5
         rev_id = self._rev_id
-        revision = Revision(
-            rev_id, page.page_id, parent, at, user, comment, is_minor, content, origin_rev_id or rev_id
-        )
+        revision = Revision(rev_id, page.page_id, parent, at, user, comment, is_minor, content, origin_rev_id or rev_id)
         self.revisions[rev_id] = revision
         page.live.append(revision)
         page.redirect_to = content.redirect_to
@@ -354,7 +348,8 @@ class Wiki:
 def content(text: str, token: str, model: str, content_format: str, redirect_to: str | None = None) -> Content:
     """A text with its size in bytes and its sha1 as MediaWiki writes it (base 36, 31 digits)."""
     data = text.encode()
-    return Content(text, token, model, content_format, _base36(hashlib.sha1(data).digest()), len(data), redirect_to)
+    digest = hashlib.sha1(data, usedforsecurity=False).digest()
+    return Content(text, token, model, content_format, _base36(digest), len(data), redirect_to)
 
 
 def _base36(digest: bytes) -> str:
