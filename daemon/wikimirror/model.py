@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum, StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -181,3 +181,54 @@ def coordinates_identity(at: Coordinates) -> bytes:
 
 def _digest(*parts: str) -> bytes:
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class Lane(NamedTuple):
+    """One partition of one source: what one writer owns (promise P5)."""
+
+    source: str
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.topic}[{self.partition}]"
+
+
+class Advance(NamedTuple):
+    """The step of one lane's checkpoint that a batch makes: from the position it was read at to the next to read."""
+
+    lane: Lane
+    epoch: int
+    position: int
+    next_position: int
+
+
+class Entry(NamedTuple):
+    """A decoded record of a batch."""
+
+    record: Record
+    change: Change
+
+
+class Unread(NamedTuple):
+    """A record of a batch that could not be decoded; it is set aside with the batch."""
+
+    record: Record
+    error: UnreadableRecordLike
+
+
+class UnreadableRecordLike(Protocol):
+    """What is needed of an error to set its record aside (errors.UnreadableRecord)."""
+
+    reason: str
+    wiki_id: str | None
+    page_id: int | None
+    rev_id: int | None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction applies: changes in reading order, records set aside, and how far its lanes get."""
+
+    advances: tuple[Advance, ...]
+    entries: list[Entry]
+    unread: list[Unread] = []

@@ -31,8 +31,10 @@ class Tables:
         self._load_pages(workspace, pages_of(batch))
         verdicts = [workspace.absorb(change) for change in batch]
         closed = workspace.closed_gates()
-        named = [key for key, row in self.revisions.items() if _pages(key, row, self.law) & closed.keys()]
-        self._load_revisions(workspace, [*named, *workspace.wanting()])
+        named = [key for key in self.revisions if self._pages_of(key) & closed.keys()]
+        load, drop = workspace.superseded()
+        merged = [key for key in drop if len(self._pages_of(key)) > 1]
+        self._load_revisions(workspace, [*named, *load, *merged])
         while extra := workspace.extra_pages():
             self._load_pages(workspace, extra)
         self._store(workspace.settle())
@@ -73,5 +75,8 @@ class Tables:
         self.wanted |= settled.wanted
 
 
-def _pages(key: RevKey, row: tuple[Any, ...], law: Law) -> set[PageKey]:
-    return {PageKey(key.wiki_id, page_id) for page_id in revision_state(row, (), law).pages}
+    def _pages_of(self, key: RevKey) -> set[PageKey]:
+        row = self.revisions.get(key)
+        if row is None:
+            return set()
+        return {PageKey(key.wiki_id, page_id) for page_id in revision_state(row, (), self.law).pages}

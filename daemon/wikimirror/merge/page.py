@@ -254,6 +254,10 @@ class PageState:
         item = _first(self.contenders, "wikibase_item_id")
         return PageRow("live", title, namespace_id, is_redirect, winner.rev_id, winner.rev_dt, None, url, item)
 
+    def knew(self, rev_id: int) -> bool:
+        """Whether a candidate of this page is known to have named the revision."""
+        return rev_id in self.superseded or any(c.rev_id == rev_id for c in self.contenders)
+
     def reconcile_reasons(self, state: str | None) -> list[str]:
         """What the law leaves open about the page in this state (reasons of `reconcile`)."""
         if self.reg is None:

@@ -77,7 +77,7 @@ class Simple(NamedTuple):
 class RevisionState:
     """One revision while a batch is absorbed."""
 
-    __slots__ = ("bodies", "change", "dirty", "is_new", "key", "law", "page_id", "reg", "stored_formats", "values")
+    __slots__ = ("bodies", "change", "dirty", "is_new", "key", "law", "page_id", "reg", "stored_formats", "took_something", "values")
 
     def __init__(self, key: RevKey, law: Law) -> None:
         self.key = key
@@ -92,6 +92,8 @@ class RevisionState:
         self.bodies: dict[str, object] = {}
         """Texts by format, or STORED."""
         self.stored_formats: frozenset[str] = frozenset()
+        self.took_something = False
+        """Whether settling took a value away."""
 
     @classmethod
     def stored(  # noqa: PLR0913  # a row has that many parts
@@ -175,7 +177,9 @@ class RevisionState:
 
     def was_stated_by(self, page_id: int) -> bool:
         """L7: whether a candidate of that page named this revision."""
-        return self.change is not None or (self.reg is not None and page_id in self.reg.stated_by)
+        if self.change is not None:
+            return self.page_id == page_id
+        return self.reg is not None and page_id in self.reg.stated_by
 
     def settle(self, pages: list[PageState]) -> None:
         """Drop what the final gates of its pages and its own hidings do not allow (L4, L5, L7)."""
@@ -193,9 +197,10 @@ class RevisionState:
             self.dirty = True
         for column in [c for c in self.values if c in FIELD_OF and c not in reg.supplies]:
             del self.values[column]
-            self.dirty = True
+            self.dirty = self.took_something = True
         for column in [c for c in self.bodies if c not in reg.supplies]:
             del self.bodies[column]
+            self.took_something = True
 
     def new_texts(self) -> Iterator[tuple[str, str]]:
         """Texts to be written, by format."""

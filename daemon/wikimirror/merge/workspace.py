@@ -1,7 +1,7 @@
 """One batch against the registers it touches: absorb every change, then settle what the rows must be.
 
-Pure. The mirror loads the pages and revisions that the batch names, locked; after `absorb` it loads what `wanting`
-asks for (other revisions of pages whose gate closed further), then `settle` gives the writes.
+Pure. The mirror loads the pages and revisions that the batch names, locked; after `absorb` it loads what
+`closed_gates` and `superseded` ask for, then `settle` gives the writes.
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ class Workspace:
         if page.key not in self.pages:
             self.pages[page.key] = page
             self._gates[page.key] = page.gate
+
+    def add_missing_pages(self, keys: Iterable[PageKey]) -> None:
+        """Pages that were looked for and are not there yet."""
+        for key in keys:
+            self.add_page(PageState(key, self.law))
 
     def absorb(self, change: Change) -> Refusal | None:
         """Take one change in. Returns why it was refused, None when it was applied."""
@@ -158,14 +163,23 @@ class Workspace:
             if page.gate != self._gates.get(key, Gate()) and not page.is_new
         }
 
-    def wanting(self) -> set[RevKey]:
-        """Stored revisions to be loaded before `settle`: a candidate ceased to contend, another still does."""
-        wanted = set()
+    def superseded(self) -> tuple[set[RevKey], set[RevKey]]:
+        """Stored revisions, not loaded, whose candidates were outranked: (must be loaded, texts may simply go).
+
+        A revision must be loaded while another candidate that names it still contends. The caller must load those
+        of the second set too that several pages were named for.
+        """
+        load: set[RevKey] = set()
+        drop: set[RevKey] = set()
+        if self.law.bodies == "all":
+            return load, drop
         for key, page in self.pages.items():
             if page.superseded:
                 contending = {c.rev_id for c in page.contenders}
-                wanted |= {RevKey(key.wiki_id, rev_id) for rev_id in page.superseded & contending}
-        return {key for key in wanted if key not in self.revisions}
+                for rev_id in page.superseded:
+                    if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
+                        (load if rev_id in contending else drop).add(rev)
+        return load, drop
 
     def extra_pages(self) -> set[PageKey]:
         """Pages, not loaded yet, that other changes named for the revisions in hand (L5)."""
@@ -179,12 +193,7 @@ class Workspace:
     def settle(self) -> Settled:
         """The rows to write, once everything wanted is loaded."""
         settled = Settled(gates=self.closed_gates())
-        for key, page in self.pages.items():
-            if page.superseded and self.law.bodies == "current":
-                contending = {c.rev_id for c in page.contenders}
-                for rev_id in page.superseded - contending:
-                    if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
-                        settled.superseded.append(rev)
+        settled.superseded = sorted(self.superseded()[1])
         simple = settled.revisions.append
         for rev, revision in self.revisions.items():
             if revision.change is not None:

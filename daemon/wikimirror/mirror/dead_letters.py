@@ -1,0 +1,104 @@
+"""Dead letters: records set aside, with the reason and, where promise P3 allows it, what was in them.
+
+A payload is kept only when page and revision are known, without `prior_state`, top-level `comment` and `performer`, and
+only while nothing of that page was ever taken away. Any retraction of the page empties it again; redriving then reads
+the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's DETAIL line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from wikimirror.mirror.connect import Session
+from wikimirror.model import PageKey, Record
+
+PAYLOAD_LIMIT: Final = 1024 * 1024
+"""Bytes. A larger record is read again from its source when it is redriven."""
+
+_SET_ASIDE: Final = """
+INSERT INTO dead_letter AS d (source, topic, partition, "offset", reason, sqlstate, constraint_name,
+    wiki_id, page_id, rev_id, payload, payload_sha256)
+SELECT u.source, u.topic, u.partition, u."offset", u.reason, u.sqlstate, u.constraint_name, u.wiki_id, u.page_id,
+    u.rev_id,
+    CASE WHEN EXISTS (
+        SELECT FROM page p WHERE p.wiki_id = u.wiki_id AND p.page_id = u.page_id AND p.registers IS NOT NULL
+    ) OR EXISTS (
+        SELECT FROM revision r WHERE r.wiki_id = u.wiki_id AND r.rev_id = u.rev_id AND r.registers IS NOT NULL
+    ) THEN NULL ELSE u.payload END,
+    u.payload_sha256
+FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+    $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[])
+    AS u (source, topic, partition, "offset", reason, sqlstate, constraint_name, wiki_id, page_id, rev_id, payload,
+        payload_sha256)
+ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
+    reason = excluded.reason, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
+    payload = excluded.payload, last_seen = now(), seen = d.seen + 1
+"""
+_EMPTY: Final = """
+UPDATE dead_letter d SET payload = NULL FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, page_id)
+WHERE d.wiki_id = k.wiki_id AND d.page_id = k.page_id AND d.payload IS NOT NULL
+"""
+
+
+class SetAside(NamedTuple):
+    """A record to be set aside and why. Page and revision as far as they are known."""
+
+    record: Record
+    reason: str
+    sqlstate: str | None = None
+    constraint: str | None = None
+    wiki_id: str | None = None
+    page_id: int | None = None
+    rev_id: int | None = None
+    keeps_payload: bool = False
+    """Whether the record states nothing hidden: its payload may be kept if nothing else forbids it."""
+
+
+async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
+    """Write them within the batch's transaction; the same coordinates again count in `seen`."""
+    # Of records read twice in one batch the last stands: one statement must not touch a row twice.
+    rows = {letter.record.at: _row(letter) for letter in letters}
+    if rows:
+        await session.execute(_SET_ASIDE, *(list(column) for column in zip(*rows.values(), strict=True)))
+
+
+async def empty_payloads(session: Session, pages: Collection[PageKey]) -> None:
+    """Something of these pages was taken away: no dead letter of theirs may still hold it (P3)."""
+    if pages:
+        await session.execute(_EMPTY, [page.wiki_id for page in pages], [page.page_id for page in pages])
+
+
+def scrubbed(value: bytes | None) -> bytes | None:
+    """A record's payload without what may be another revision's, or no one's to keep; None when it cannot be told."""
+    if value is None or len(value) > PAYLOAD_LIMIT:
+        return None
+    try:
+        payload = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(payload, dict):
+        return None
+    kept = {key: part for key, part in payload.items() if key not in {"prior_state", "comment", "performer"}}
+    return msgspec.json.encode(kept)
+
+
+def _row(letter: SetAside) -> tuple[object, ...]:
+    value = letter.record.value
+    known = letter.page_id is not None and letter.rev_id is not None
+    payload = scrubbed(value) if known and letter.keeps_payload else None
+    digest = None if value is None else hashlib.sha256(value).digest()
+    return (
+        *letter.record.at, letter.reason, letter.sqlstate, letter.constraint, _text(letter.wiki_id), letter.page_id,
+        letter.rev_id, payload, digest,
+    )  # fmt: skip
+
+
+def _text(value: str | None) -> str | None:
+    """A wiki's name that Postgres cannot hold is not told."""
+    if value is None or "\x00" in value or not value.isascii():
+        return None
+    return value

@@ -1,0 +1,108 @@
+"""Reading the registers that a batch touches, locked so that no other writer changes them meanwhile (promise P5).
+
+Page rows are locked in key order before any register is read. A page or revision that does not exist yet cannot be
+locked: two writers that create the same one collide on its primary key, and the later one does its batch again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from wikimirror.merge.law import Law
+from wikimirror.merge.workspace import Workspace, pages_of, revisions_of
+from wikimirror.mirror.connect import Session
+from wikimirror.mirror.rows import PAGE_COLUMNS, REVISION_COLUMNS, page_state, revision_state
+from wikimirror.model import Change, PageKey, RevKey
+
+_PAGES: Final = f"""
+SELECT {", ".join(f"p.{column}" for column in PAGE_COLUMNS)}
+FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS k (wiki_id, page_id, number)
+JOIN page p ON p.wiki_id = k.wiki_id AND p.page_id = k.page_id
+ORDER BY k.number
+FOR UPDATE OF p
+"""  # noqa: S608  # constants only
+_REVISION = f"""{", ".join(f"r.{column}" for column in REVISION_COLUMNS)},
+    (SELECT array_agg(b.format) FROM body b WHERE b.wiki_id = r.wiki_id AND b.rev_id = r.rev_id)"""
+_REVISIONS: Final = f"""
+SELECT {_REVISION}
+FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
+JOIN revision r ON r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
+"""  # noqa: S608
+_WITH_REGISTERS: Final = f"""
+SELECT {_REVISION}
+FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, page_id)
+JOIN revision r ON r.wiki_id = k.wiki_id AND r.page_id = k.page_id AND r.registers IS NOT NULL
+UNION ALL
+SELECT {_REVISION}
+FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, page_id)
+JOIN revision_page n ON n.wiki_id = k.wiki_id AND n.page_id = k.page_id
+JOIN revision r ON r.wiki_id = n.wiki_id AND r.rev_id = n.rev_id AND r.page_id <> n.page_id
+"""  # noqa: S608
+_MERGED: Final = """
+SELECT DISTINCT n.wiki_id, n.rev_id
+FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
+JOIN revision_page n ON n.wiki_id = k.wiki_id AND n.rev_id = k.rev_id
+"""
+_EXISTING: Final = """
+SELECT r.wiki_id, r.rev_id
+FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
+JOIN revision r ON r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
+"""
+
+
+async def open_workspace(session: Session, changes: Sequence[Change], law: Law) -> Workspace:
+    """The registers of all that `changes` name, their pages locked."""
+    workspace = Workspace(law, {}, {})
+    await _load_pages(session, workspace, pages_of(changes))
+    await _load_revisions(session, workspace, revisions_of(changes))
+    await _load_extra_pages(session, workspace)
+    return workspace
+
+
+async def complete_workspace(session: Session, workspace: Workspace) -> None:
+    """After absorbing: whatever else must be settled with the batch."""
+    closed = workspace.closed_gates()
+    if closed:
+        rows = await session.fetch(_WITH_REGISTERS, *_columns(closed))
+        _add_revisions(workspace, rows)
+    load, drop = workspace.superseded()
+    if drop:
+        load |= {RevKey(*row) for row in await session.fetch(_MERGED, *_columns(drop))}
+    await _load_revisions(session, workspace, load)
+    await _load_extra_pages(session, workspace)
+
+
+async def missing_revisions(session: Session, keys: Collection[RevKey]) -> set[RevKey]:
+    """Those of `keys` that are not in the mirror."""
+    if not keys:
+        return set()
+    return set(keys) - {RevKey(*row) for row in await session.fetch(_EXISTING, *_columns(keys))}
+
+
+async def _load_pages(session: Session, workspace: Workspace, keys: Iterable[PageKey]) -> None:
+    for row in await session.fetch(_PAGES, *_columns(sorted(keys))):
+        workspace.add_page(page_state(row, workspace.law))
+
+
+async def _load_extra_pages(session: Session, workspace: Workspace) -> None:
+    while extra := workspace.extra_pages():
+        await _load_pages(session, workspace, extra)
+        workspace.add_missing_pages(extra)
+
+
+async def _load_revisions(session: Session, workspace: Workspace, keys: Collection[RevKey]) -> None:
+    if keys:
+        _add_revisions(workspace, await session.fetch(_REVISIONS, *_columns(sorted(keys))))
+
+
+def _add_revisions(workspace: Workspace, rows: Sequence[Sequence[object]]) -> None:
+    for row in rows:
+        *columns, formats = row
+        state = revision_state(columns, formats, workspace.law)  # type: ignore[arg-type]  # text[] or NULL
+        workspace.revisions.setdefault(state.key, state)
+
+
+def _columns(keys: Iterable[tuple[str, int]]) -> tuple[list[str], list[int]]:
+    pairs = list(keys)
+    return [wiki_id for wiki_id, _ in pairs], [number for _, number in pairs]

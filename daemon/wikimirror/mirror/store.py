@@ -1,0 +1,180 @@
+"""Writing what a batch settled: a few set-based statements, whatever the batch's size.
+
+New rows go by COPY straight into their tables; changed rows by one UPDATE from arrays. Revisions that obey a page's
+closed gate and were not loaded are updated where they lie, so that a page of a million revisions is no burden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from wikimirror.merge.page import NO_TIMES, PageState
+from wikimirror.merge.revision import RevisionState
+from wikimirror.merge.workspace import Settled
+from wikimirror.mirror.connect import Session
+from wikimirror.mirror.rows import PAGE_COLUMNS, REVISION_COLUMNS, page_row, revision_row
+from wikimirror.model import PageKey, RevKey
+
+_TYPES: Final = {
+    "wiki_id": "text", "page_id": "bigint", "state": "text", "title": "text", "namespace_id": "int",
+    "is_redirect": "boolean", "rev_id": "bigint", "rev_dt": "time", "deleted_at": "time", "url": "text",
+    "wikibase_item_id": "text", "published": "time", "stamp_clock": "smallint", "stamp_time": "bigint",
+    "stamp_id": "bytea", "registers": "jsonb", "parent_rev_id": "bigint", "editor_name": "text",
+    "editor_id": "bigint", "comment": "text", "is_minor": "boolean", "sha1": "text", "size": "bigint",
+    "content_model": "text", "content_visible": "boolean", "editor_visible": "boolean", "comment_visible": "boolean",
+}  # fmt: skip
+_SENT_AS: Final = {"time": "bigint", "jsonb": "text"}
+
+
+def _update(table: str, key: tuple[str, str], columns: Sequence[str]) -> str:
+    """UPDATE … FROM unnest(arrays): one statement for all rows. Times travel as microseconds, jsonb as text."""
+    arrays = ", ".join(f"${n}::{_SENT_AS.get(_TYPES[c], _TYPES[c])}[]" for n, c in enumerate(columns, 1))
+    sets = ", ".join(f"{c} = {_value(c)}" for c in columns if c not in key)
+    where = " AND ".join(f"t.{c} = u.{c}" for c in key)
+    return f"UPDATE {table} t SET {sets} FROM unnest({arrays}) AS u ({', '.join(columns)}) WHERE {where}"  # noqa: S608
+
+
+def _value(column: str) -> str:
+    match _TYPES[column]:
+        case "time":
+            return f"timestamptz 'epoch' + u.{column} * interval '1 microsecond'"
+        case "jsonb":
+            return f"u.{column}::jsonb"
+        case _:
+            return f"u.{column}"
+
+
+_UPDATE_PAGES: Final = _update("page", ("wiki_id", "page_id"), PAGE_COLUMNS)
+_UPDATE_REVISIONS: Final = _update("revision", ("wiki_id", "rev_id"), REVISION_COLUMNS)
+_NAME_PAGES: Final = """
+INSERT INTO revision_page (wiki_id, rev_id, page_id)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING
+"""
+_DROP_FORMATS: Final = """
+DELETE FROM body b USING unnest($1::text[], $2::bigint[], $3::text[]) AS k (wiki_id, rev_id, format)
+WHERE b.wiki_id = k.wiki_id AND b.rev_id = k.rev_id AND b.format = k.format
+"""
+_DROP_TEXTS: Final = """
+DELETE FROM body b USING unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
+WHERE b.wiki_id = k.wiki_id AND b.rev_id = k.rev_id
+"""
+_REPLACE_TEXTS: Final = """
+INSERT INTO body (wiki_id, rev_id, format, text)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[])
+ON CONFLICT (wiki_id, rev_id, format) DO UPDATE SET text = excluded.text
+"""
+_GATES: Final = """
+unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+AS g (wiki_id, page_id, action, receipt, processing, rev_id)
+"""
+_BELOW: Final = "r.stamp_time < CASE r.stamp_clock WHEN 0 THEN g.action WHEN 1 THEN g.receipt ELSE g.processing END"
+_CLOSE: Final = f"""
+WITH gone AS (
+    UPDATE revision r SET editor_name = NULL, editor_id = NULL, comment = NULL, sha1 = NULL, size = NULL,
+        content_model = NULL, content_visible = false, editor_visible = false, comment_visible = false
+    FROM {_GATES}
+    WHERE r.wiki_id = g.wiki_id AND r.page_id = g.page_id AND r.registers IS NULL AND r.content_visible
+        AND ({_BELOW} OR r.rev_id <= g.rev_id)
+    RETURNING r.wiki_id, r.rev_id, r.page_id
+), texts AS (
+    DELETE FROM body b USING gone WHERE b.wiki_id = gone.wiki_id AND b.rev_id = gone.rev_id
+)
+SELECT wiki_id, page_id, count(*) FROM gone GROUP BY wiki_id, page_id
+"""  # noqa: S608
+_CLOSE_TEXTS: Final = f"""
+WITH gone AS (
+    UPDATE revision r SET sha1 = NULL, size = NULL, content_model = NULL
+    FROM {_GATES}
+    WHERE r.wiki_id = g.wiki_id AND r.page_id = g.page_id AND r.registers IS NULL AND r.content_visible
+        AND ({_BELOW} OR r.rev_id < g.rev_id)
+    RETURNING r.wiki_id, r.rev_id, r.page_id
+), texts AS (
+    DELETE FROM body b USING gone WHERE b.wiki_id = gone.wiki_id AND b.rev_id = gone.rev_id
+)
+SELECT wiki_id, page_id, count(*) FROM gone GROUP BY wiki_id, page_id
+"""  # noqa: S608
+
+
+async def store(session: Session, settled: Settled) -> dict[PageKey, int]:
+    """Write it all. Returns, for pages whose gate closed, how many stored revisions lost something."""
+    touched = await _close_gates(session, settled)
+    for revision in settled.revisions:
+        if revision.took_something and not revision.is_new:
+            key = PageKey(revision.key.wiki_id, revision.page_id)
+            touched[key] = touched.get(key, 0) + 1
+    await _store_pages(session, settled.pages)
+    await _store_revisions(session, settled.revisions)
+    await _store_texts(session, settled)
+    return touched
+
+
+async def _close_gates(session: Session, settled: Settled) -> dict[PageKey, int]:
+    touched: dict[PageKey, int] = {}
+    closed = [(*key, *gate.after, gate.beyond) for key, gate in settled.gates.items()]
+    if closed:
+        for wiki_id, page_id, count in await session.fetch(_CLOSE, *_arrays(closed)):
+            touched[PageKey(wiki_id, page_id)] = count
+    vacated = [
+        (*key, *gate.text_after, gate.text_from)
+        for key, gate in settled.gates.items()
+        if gate.text_after != NO_TIMES or gate.text_from
+    ]
+    if vacated:
+        for wiki_id, page_id, count in await session.fetch(_CLOSE_TEXTS, *_arrays(vacated)):
+            touched[PageKey(wiki_id, page_id)] = touched.get(PageKey(wiki_id, page_id), 0) + count
+    return touched
+
+
+async def _store_pages(session: Session, pages: Iterable[PageState]) -> None:
+    new, changed = [], []
+    for page in pages:
+        (new if page.is_new else changed).append(page_row(page))
+    if new:
+        # In key order, as rows are locked: two writers that create the same pages wait for each other in one order.
+        new.sort(key=_key)
+        await session.connection.copy_records_to_table("page", records=new, columns=PAGE_COLUMNS)
+    if changed:
+        await session.execute(_UPDATE_PAGES, *_arrays(changed))
+
+
+async def _store_revisions(session: Session, revisions: Iterable[RevisionState]) -> None:
+    new, changed, names = [], [], []
+    for revision in revisions:
+        (new if revision.is_new else changed).append(revision_row(revision))
+        if len(revision.pages) > 1:
+            names += [(*revision.key, page_id) for page_id in revision.pages]
+    if new:
+        new.sort(key=_key)
+        await session.connection.copy_records_to_table("revision", records=new, columns=REVISION_COLUMNS)
+    if changed:
+        await session.execute(_UPDATE_REVISIONS, *_arrays(changed))
+    if names:
+        await session.execute(_NAME_PAGES, *_arrays(names))
+
+
+async def _store_texts(session: Session, settled: Settled) -> None:
+    dropped = [(*r.key, format_) for r in settled.revisions for format_ in r.dropped]
+    if dropped:
+        await session.execute(_DROP_FORMATS, *_arrays(dropped))
+    if settled.superseded:
+        await session.execute(_DROP_TEXTS, *_arrays(settled.superseded))
+    new: list[tuple[str, int, str, str]] = []
+    replaced: list[tuple[str, int, str, str]] = []
+    for revision in settled.revisions:
+        target = new if revision.is_new else replaced
+        target += [(*revision.key, format_, text) for format_, text in revision.new_texts()]
+    if new:
+        await session.connection.copy_records_to_table(
+            "body", records=new, columns=("wiki_id", "rev_id", "format", "text")
+        )
+    if replaced:
+        await session.execute(_REPLACE_TEXTS, *_arrays(replaced))
+
+
+def _arrays(rows: Sequence[tuple[object, ...] | PageKey | RevKey]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _key(row: tuple[object, ...]) -> tuple[object, object]:
+    return row[0], row[1]

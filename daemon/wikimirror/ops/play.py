@@ -1,0 +1,101 @@
+"""Playing records through the whole path, from bytes to durable rows, and telling what became of each."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+
+from wikimirror.merge.law import Law
+from wikimirror.merge.scope import Scope
+from wikimirror.mirror.apply import Applied, Applier
+from wikimirror.mirror.checkpoints import Held, take_over
+from wikimirror.mirror.connect import Session
+from wikimirror.model import MICROSECONDS, Lane, Record
+from wikimirror.ops.reports import OnProgress, PlayReport
+from wikimirror.pipeline.assemble import Assembler
+from wikimirror.settings import Settings
+from wikimirror.sources import Recording
+
+
+async def play(
+    session: Session, recordings: Iterable[Recording], settings: Settings, on_progress: OnProgress
+) -> PlayReport:
+    """Apply recordings in the order given, each from its beginning. Playing again changes nothing (P2)."""
+    recordings = list(recordings)
+    lanes = [Lane(*recording.partition) for recording in recordings]
+
+    async def records() -> AsyncIterator[Record]:
+        for recording in recordings:
+            async for record in recording.read({}):
+                yield record
+
+    return await play_records(
+        session, records(), lanes, settings, on_progress, files=[recording.partition.topic for recording in recordings]
+    )
+
+
+async def play_records(  # noqa: PLR0913  # each is needed and none goes with another
+    session: Session,
+    records: AsyncIterator[Record],
+    lanes: Iterable[Lane],
+    settings: Settings,
+    on_progress: OnProgress,
+    *,
+    total: int | None = None,
+    files: list[str] | None = None,
+    deadline: float | None = None,
+) -> PlayReport:
+    """Take the lanes over from their beginning and apply all that `records` yields.
+
+    `deadline`: on time.monotonic; reading then stops, what was read is applied.
+    """
+    held = {lane: await _hold(session, lane) for lane in lanes}
+    settled = settings.apply
+    scope = Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
+    assembler = Assembler(held, scope, records=settled.batch_records, size=settled.batch_bytes)
+    applier = Applier(session, law_of(settings))
+    applied, ignored, read = Applied(), Counter[str](), 0
+    started = time.monotonic()
+
+    async def flush() -> None:
+        nonlocal read
+        if not assembler.read:
+            return
+        batch, left_out, count = assembler.take()
+        applied.add(await applier.apply(batch))
+        ignored.update(left_out)
+        read += count
+        on_progress(read, total, read / max(time.monotonic() - started, 1e-6))
+
+    try:
+        async for record in records:
+            assembler.add(record)
+            if assembler.is_full:
+                await flush()
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+    finally:
+        # What was read before a source failed is applied all the same.
+        await flush()
+    return PlayReport(
+        read=read,
+        ignored=dict(ignored),
+        applied=dict(applied.applied),
+        refused=dict(applied.refused),
+        set_aside=dict(applied.set_aside),
+        in_flight=0,
+        seconds=time.monotonic() - started,
+        files=files or [],
+    )
+
+
+def law_of(settings: Settings) -> Law:
+    """The law's parameters as set."""
+    return Law(skew=settings.law.skew_seconds * MICROSECONDS, bodies=settings.history.bodies)
+
+
+async def _hold(session: Session, lane: Lane) -> Held:
+    return await take_over(session, lane, f"{socket.gethostname()}/{os.getpid()}", restart_at=0)

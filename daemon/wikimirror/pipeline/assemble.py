@@ -1,0 +1,71 @@
+"""Records to batches: decode, leave out what is not for this mirror, and note how far each lane gets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from wikimirror import wire
+from wikimirror.errors import UnreadableRecord
+from wikimirror.merge.scope import Scope, admit
+from wikimirror.mirror.checkpoints import Held
+from wikimirror.model import Advance, Batch, Entry, Lane, Record, Unread
+
+OUT_OF_SCOPE: Final = "out_of_scope"
+
+
+class Assembler:
+    """The batch being put together for lanes that this writer holds. Not for use by two tasks at a time."""
+
+    def __init__(self, held: Mapping[Lane, Held], scope: Scope, *, records: int, size: int) -> None:
+        """`records` and `size` (bytes): a batch is full at either."""
+        self._lanes = dict(held)
+        self._scope = scope
+        self._records = records
+        self._size = size
+        self._reset()
+
+    def _reset(self) -> None:
+        self._entries: list[Entry] = []
+        self._unread: list[Unread] = []
+        self._next: dict[Lane, int] = {}
+        self._bytes = 0
+        self.ignored: Counter[str] = Counter()
+        self.read = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the batch should be applied before more is read."""
+        return self.read >= self._records or self._bytes >= self._size
+
+    def add(self, record: Record) -> None:
+        """Take the next record of a lane in. Whatever it holds is accounted for (P4)."""
+        at = record.at
+        self._next[Lane(at.source, at.topic, at.partition)] = at.offset + 1
+        self.read += 1
+        self._bytes += len(record.value or b"")
+        try:
+            decoded = wire.decode(record)
+        except UnreadableRecord as error:
+            self._unread.append(Unread(record, error))
+            return
+        if isinstance(decoded, wire.Ignored):
+            self.ignored[decoded.reason] += 1
+            return
+        admitted = admit(decoded, self._scope)
+        if admitted is None:
+            self.ignored[OUT_OF_SCOPE] += 1
+        else:
+            self._entries.append(Entry(record, admitted))
+
+    def take(self) -> tuple[Batch, Counter[str], int]:
+        """The batch so far, what was ignored by reason, and how many records were read; a new batch begins."""
+        advances = []
+        for lane, position in self._next.items():
+            held = self._lanes[lane]
+            advances.append(Advance(lane, held.epoch, held.position, position))
+            self._lanes[lane] = Held(held.epoch, position)
+        taken = Batch(advances=tuple(advances), entries=self._entries, unread=self._unread), self.ignored, self.read
+        self._reset()
+        return taken
