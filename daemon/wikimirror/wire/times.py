@@ -24,7 +24,10 @@ def microseconds(text: str) -> int:
     """
     if _FORM(text) is None:
         raise ValueError("not a timestamp")
-    moment = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    try:
+        moment = (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+    except ValueError:
+        raise ValueError("not a timestamp: no such day or hour") from None
     if not 0 <= moment < _END:
         raise ValueError("a timestamp outside 1970 to 2200")
     return moment
