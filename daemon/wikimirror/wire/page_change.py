@@ -143,7 +143,7 @@ def _read(statement: PageChange, record: Record) -> _Said:
         rev_id,
         _times(statement, revision, meta, retraction=retraction),
         _flags(revision, retraction=retraction),
-        identity(meta, record, stream=STREAM, event_type=kind.value),
+        identity(meta, record, stream=STREAM, event_type=spoken or ""),
     )
 
 
