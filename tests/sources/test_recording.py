@@ -57,7 +57,7 @@ async def test_reading_goes_on_at_the_position_it_is_given(tmp_path: Path) -> No
 
     rest = await read_all(source, {lane_of(last): position_after(last)})
 
-    assert source.lane == lane_of(last)
+    assert source.partition == lane_of(last)
     assert [record.value for record in rest] == VALUES[1000:]
 
 

@@ -46,7 +46,7 @@ class Recording:
         self._received = received
         # A record wrapped as a string of JSON is longer in the file than it is itself.
         self._limit = 2 * max_bytes
-        self.lane = Lane(CAPTURE, path.name if topic is None else topic, 0)
+        self.partition = Lane(CAPTURE, path.name if topic is None else topic, 0)
 
     @property
     def name(self) -> str:
@@ -68,14 +68,14 @@ class Recording:
 
     def records(self, position: int = 0) -> Generator[Record]:
         """Yield the file's records from `position` on. Raises ConfigurationError after all that could be read."""
-        topic, received = self.lane.topic, self._received
+        topic, received = self.partition.topic, self._received
         for offset, value in enumerate(self._values()):
             if offset >= position:
                 yield Record(Coordinates(CAPTURE, topic, 0, offset), value, received())
 
     async def read(self, positions: Positions) -> AsyncGenerator[Record]:
         """Yield the records without blocking the event loop, reading at most one bounded batch ahead."""
-        with closing(self.records(positions.get(self.lane, 0))) as records:
+        with closing(self.records(positions.get(self.partition, 0))) as records:
             while True:
                 pull = asyncio.ensure_future(asyncio.to_thread(_pull, records))
                 try:
