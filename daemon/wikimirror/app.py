@@ -23,7 +23,7 @@ from wikimirror.errors import ConfigurationError, DatabaseRefused
 from wikimirror.mirror import migrate as migrations
 from wikimirror.mirror.connect import Limits, Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
-from wikimirror.mirror.migrate import MigrationReport, SchemaReport
+from wikimirror.mirror.migrate import MigrationReport, SchemaReport, SchemaState
 from wikimirror.observe.logging import configure
 from wikimirror.ops import sql as ops_sql
 from wikimirror.ops.reports import DemoReport, HistoryReport, OnProgress, PageReport, PlayReport, SqlReport
@@ -99,14 +99,14 @@ def page_show(settings: Settings, wiki_id: str, page: int | str) -> PageReport:
     """A page as the mirror has it now, by its number or its title."""
     from wikimirror.ops.page import show
 
-    return _run(_with_session(settings, lambda session: show(session, wiki_id, page), write=False))
+    return _run(_reading(settings, lambda session: show(session, wiki_id, page)))
 
 
 def page_history(settings: Settings, wiki_id: str, page: int | str) -> HistoryReport:
     """A page's ledger entries and revisions, by its number or its title."""
     from wikimirror.ops.page import history
 
-    return _run(_with_session(settings, lambda session: history(session, wiki_id, page), write=False))
+    return _run(_reading(settings, lambda session: history(session, wiki_id, page)))
 
 
 @contextmanager
@@ -117,6 +117,7 @@ def sql_session(settings: Settings) -> Iterator[Callable[[str], SqlReport]]:
 
         async def open_session() -> Session:
             place = await opened.enter_async_context(_place(settings))
+            await _refuse_empty(settings, place)
             return await opened.enter_async_context(await _connect(settings, place, write=False))
 
         try:
@@ -131,6 +132,7 @@ def open_psql(settings: Settings) -> int | None:
 
     async def work() -> int | None:
         async with _place(settings) as place:
+            await _refuse_empty(settings, place)
             postgres = settings.postgres
             return ops_sql.open_psql(place.url, postgres.schema_name, postgres.password_file)
 
@@ -150,9 +152,7 @@ def migration_sql(settings: Settings) -> str:
 
 def migration_check(settings: Settings) -> SchemaReport:
     """Which version the schema has, against what this program needs. Changes nothing."""
-    place = _configured(settings)
-    postgres = settings.postgres
-    return _run(migrations.check(place.url, postgres.schema_name, password_file=postgres.password_file))
+    return _run(_check_schema(settings, _configured(settings)))
 
 
 def state_directory() -> Path:
@@ -200,12 +200,19 @@ async def _make_database(url: str, *, fresh: bool) -> None:
 
 async def _refuse_mirror(settings: Settings, place: Place) -> None:
     """A demo compares the whole mirror: it does not mix with another, and empties only what is its own."""
-    schema = settings.postgres.schema_name
-    report = await migrations.check(place.url, schema, password_file=settings.postgres.password_file)
-    if report.state is not migrations.SchemaState.MISSING:
+    if await _schema_state(settings, place) is not SchemaState.MISSING:
         raise DatabaseRefused(
-            f"the schema {schema} holds a mirror already, and a demo needs an empty one",
+            f"the schema {settings.postgres.schema_name} holds a mirror already, and a demo needs an empty one",
             remedy="Name a schema that is not there yet: --schema rehearsal.",
+        )
+
+
+async def _refuse_empty(settings: Settings, place: Place) -> None:
+    """Says what to do where nothing was demonstrated yet; a server of the user's is told by `connect`."""
+    if place.embedded and await _schema_state(settings, place) is SchemaState.MISSING:
+        raise DatabaseRefused(
+            f"the demo's Postgres holds no schema {settings.postgres.schema_name} yet",
+            remedy="Run `wikimirror demo` or `wikimirror play FILE` first, or name a database: --postgres URL.",
         )
 
 
@@ -221,10 +228,17 @@ async def _upgrade(settings: Settings, place: Place) -> MigrationReport:
 
 async def _upgrade_if_missing(settings: Settings, place: Place) -> None:
     """Migrates a database without the schema; one at another version is for `migrate`, said in so many words."""
-    postgres = settings.postgres
-    report = await migrations.check(place.url, postgres.schema_name, password_file=postgres.password_file)
-    if report.state is migrations.SchemaState.MISSING or place.embedded:
+    if place.embedded or await _schema_state(settings, place) is SchemaState.MISSING:
         await _upgrade(settings, place)
+
+
+async def _check_schema(settings: Settings, place: Place) -> SchemaReport:
+    postgres = settings.postgres
+    return await migrations.check(place.url, postgres.schema_name, password_file=postgres.password_file)
+
+
+async def _schema_state(settings: Settings, place: Place) -> SchemaState:
+    return (await _check_schema(settings, place)).state
 
 
 async def _connect(settings: Settings, place: Place, *, write: bool = True) -> Session:
@@ -235,9 +249,11 @@ async def _connect(settings: Settings, place: Place, *, write: bool = True) -> S
     )
 
 
-async def _with_session(settings: Settings, work: Callable[[Session], Coroutine[Any, Any, T]], *, write: bool) -> T:
-    async with _place(settings) as place, await _connect(settings, place, write=write) as session:
-        return await work(session)
+async def _reading(settings: Settings, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
+    async with _place(settings) as place:
+        await _refuse_empty(settings, place)
+        async with await _connect(settings, place, write=False) as session:
+            return await work(session)
 
 
 def _look_inside(settings: Settings, place: Place) -> str:

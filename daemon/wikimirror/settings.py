@@ -29,6 +29,7 @@ SECRETS_VARIABLE: Final = "WIKIMIRROR_SECRETS_DIR"
 MASK: Final = "********"
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZES: Final = {"MiB": 1024**2, "KiB": 1024, "B": 1}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 
@@ -50,7 +51,8 @@ def _as_said(value: object) -> object:
             unit, size = next((u, n) for u, n in reversed(_UNITS.items()) if (value.total_seconds() / n).is_integer())
             return f"{round(value.total_seconds() / size)}{unit}"
         case ByteSize():
-            return value.human_readable(separator="")
+            unit, size = next((u, n) for u, n in _SIZES.items() if value % n == 0)
+            return f"{value // size}{unit}"
         case tuple():
             return list(value)
         case Path():
