@@ -44,7 +44,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
     """The run's private Postgres, without fsync. Its directory has a short name, for the socket's sake."""
     data_dir = Path(tempfile.mkdtemp(prefix="wm-"))
     try:
-        with EmbeddedPostgres(data_dir, fsync=False, settings={"max_connections": "200"}) as server:
+        with EmbeddedPostgres(data_dir, fsync=False, tcp=True, settings={"max_connections": "200"}) as server:
             yield server
     finally:
         shutil.rmtree(data_dir, ignore_errors=True)

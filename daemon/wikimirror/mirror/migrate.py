@@ -10,8 +10,8 @@ from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -19,9 +19,21 @@ from sqlalchemy.pool import NullPool
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
 from wikimirror.mirror.connect import DEFAULT_SCHEMA, describe, open_connection
 from wikimirror.mirror.preflight import SCHEMA_VERSION, explain, read_schema_version, scrub
-from wikimirror.mirror.roles import DEFAULT_PREFIX
+from wikimirror.mirror.migrations.sql import Run
+from wikimirror.mirror.roles import DEFAULT_PREFIX, grants_sql, prepare_sql
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
+_VERSION_TABLE: Final = "schema_version"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What surrounds the migrations themselves."""
+
+    schema: str
+    role_prefix: str
+    wait: str
+    lock_timeout: str
 
 
 class SchemaState(StrEnum):
@@ -96,10 +108,10 @@ async def upgrade(
         # Behind a pooler no statement may be kept, and no two programs' statements may share a name.
         connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: f"__wm_{uuid4()}__"},
     )
-    attributes = _attributes(schema, role_prefix, wait, lock_timeout)
+    plan = _Plan(schema, role_prefix, _milliseconds(wait), _milliseconds(lock_timeout))
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_upgrade, attributes)
+            await connection.run_sync(_migrate_online, plan)
     except Exception as error:
         cause = _asyncpg_error(error)
         scrub(cause)
@@ -125,10 +137,21 @@ async def upgrade(
 
 def sql(schema: str = DEFAULT_SCHEMA, *, role_prefix: str = DEFAULT_PREFIX, lock_timeout: float = 5.0) -> str:
     """The script that `upgrade` would run on a database without the schema, for psql: one transaction."""
-    attributes = _attributes(schema, role_prefix, 60.0, lock_timeout)
-    output = attributes["output"] = io.StringIO()
-    command.upgrade(_config(attributes), SCHEMA_VERSION, sql=True)
-    return "\\set ON_ERROR_STOP on\n" + output.getvalue()
+    output = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql",
+        opts={"as_sql": True, "transactional_ddl": True, "output_buffer": output, **_alembic_options()},
+    )
+    # Settings speak through rows in psql; a script that succeeds says nothing.
+    output.write("\\set ON_ERROR_STOP on\n\\set QUIET on\n\\o /dev/null\n")
+    with context.begin_transaction():
+        _migrate(
+            context,
+            lambda statement: context.impl.static_output(f"{statement.strip()};"),
+            _Plan(schema, role_prefix, _milliseconds(60.0), _milliseconds(lock_timeout)),
+        )
+    output.write("\\o\n\\set QUIET off\n")
+    return output.getvalue()
 
 
 async def check(url: str, schema: str = DEFAULT_SCHEMA, *, password_file: Path | None = None) -> SchemaReport:
@@ -150,23 +173,34 @@ async def check(url: str, schema: str = DEFAULT_SCHEMA, *, password_file: Path |
     return SchemaReport(schema, SchemaState.BEHIND if behind else SchemaState.AHEAD, found)
 
 
-def _attributes(schema: str, role_prefix: str, wait: float, lock_timeout: float) -> dict[str, Any]:
-    return {
-        "schema": schema,
-        "role_prefix": role_prefix,
-        "wait": f"{round(wait * 1000)}ms",
-        "lock_timeout": f"{round(lock_timeout * 1000)}ms",
-    }
+def _migrate_online(connection: Connection, plan: _Plan) -> None:
+    context = MigrationContext.configure(connection, opts=_alembic_options())
+
+    def run(statement: str) -> None:
+        connection.exec_driver_sql(statement)
+
+    _migrate(context, run, plan)
 
 
-def _config(attributes: dict[str, Any]) -> Config:
-    config = Config(attributes=attributes)
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    return config
+def _migrate(context: MigrationContext, run: Run, plan: _Plan) -> None:
+    for statement in prepare_sql(plan.schema, plan.role_prefix, plan.wait, plan.lock_timeout):
+        run(statement)
+    context.run_migrations(run=run)
+    run(grants_sql(plan.role_prefix))
 
 
-def _upgrade(connection: Connection, attributes: dict[str, Any]) -> None:
-    command.upgrade(_config({**attributes, "connection": connection}), SCHEMA_VERSION)
+def _alembic_options() -> dict[str, Any]:
+    scripts = ScriptDirectory(str(_SCRIPTS))
+
+    def steps(heads: tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
+        ahead = list(scripts.iterate_revisions(SCHEMA_VERSION, heads or "base"))
+        return [RevisionStep(scripts.revision_map, script, is_upgrade=True) for script in reversed(ahead)]
+
+    return {"fn": steps, "version_table": _VERSION_TABLE}
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
 
 
 def _asyncpg_error(error: BaseException) -> BaseException:

@@ -120,7 +120,7 @@ def grants_sql(prefix: str) -> str:
     lines = []
     for role, grants in GRANTS.items():
         lines.append(f"    IF to_regrole(quote_ident({literal(f'{prefix}_{role}')})) IS NULL THEN")
-        lines.append(f"        missing := missing || {literal(f'{prefix}_{role}')};")
+        lines.append(f"        missing := array_append(missing, {literal(f'{prefix}_{role}')});")
         lines.append("    ELSE")
         lines.append(
             f"        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), {literal(f'{prefix}_{role}')});"

@@ -1,21 +1,11 @@
-"""How a migration speaks to Postgres: one plain statement at a time, online or into a script."""
+"""What migrations are written with: one plain statement at a time, executed or written into a script."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from alembic import context
-
-
-def run(statement: str) -> None:
-    """Execute one statement as it stands (no placeholders), or write it into the script of `migrate --sql`."""
-    migration = context.get_context()
-    if migration.as_sql:
-        migration.impl.static_output(f"{statement.strip()};")
-        return
-    connection = migration.connection
-    assert connection is not None
-    connection.exec_driver_sql(statement)
+Run = Callable[[str], None]
+"""Takes one statement as it stands (no placeholders, no semicolon at its end)."""
 
 
 def literal(text: str) -> str:
@@ -29,7 +19,7 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def comment_relation(kind: str, name: str, text: str, columns: Mapping[str, str]) -> None:
+def comment_relation(run: Run, kind: str, name: str, text: str, columns: Mapping[str, str]) -> None:
     """COMMENT ON a table or view and each of its columns."""
     run(f"COMMENT ON {kind} {identifier(name)} IS {literal(text)}")
     for column, words in columns.items():
