@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
@@ -24,16 +25,24 @@ from wikimirror.mirror import migrate as migrations
 from wikimirror.mirror.connect import Limits, Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import MigrationReport, SchemaReport, SchemaState
+from wikimirror.model import Coordinates, Record
 from wikimirror.observe.logging import configure
+from wikimirror.ops import play as ops_play
 from wikimirror.ops import sql as ops_sql
+from wikimirror.ops.compare import Expected
+from wikimirror.ops.demo import Rehearsal, rehearse
 from wikimirror.ops.reports import DemoReport, HistoryReport, OnProgress, PageReport, PlayReport, SqlReport
-from wikimirror.settings import Settings, load
+from wikimirror.rehearsal import WIKIS, simulate_day
+from wikimirror.settings import ScopeSettings, Settings, load
 from wikimirror.sources import Recording
 
 T = TypeVar("T")
 
 DATABASE: Final = "wikimirror"
 """The database in the embedded Postgres."""
+
+DEMO_ACTIONS: Final = 20_000
+"""What happens in the simulated wikis in a demo, unless told otherwise."""
 
 _TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -57,20 +66,21 @@ def demo(
     settings: Settings, *, seconds: float | None, seed: int | None, actions: int | None, on_progress: OnProgress
 ) -> DemoReport:
     """Plays a simulated wiki's day into an empty mirror and compares the two."""
+    # The day's own wikis are its scope: some of its records come from another one.
+    scope = ScopeSettings(wikis=WIKIS)
+    settings = settings.model_copy(update={"scope": scope})
 
     async def work() -> DemoReport:
-        from wikimirror.ops.demo import rehearse
-
         async with _place(settings, fresh=True) as place:
             await _refuse_mirror(settings, place)
             await _upgrade(settings, place)
+            rehearsal = await asyncio.to_thread(_rehearsal, settings, seed, actions)
             async with await _connect(settings, place) as session:
                 return await rehearse(
                     session,
                     settings,
+                    rehearsal,
                     seconds=seconds,
-                    seed=seed,
-                    actions=actions,
                     on_progress=on_progress,
                     look_inside=_look_inside(settings, place),
                 )
@@ -80,8 +90,6 @@ def demo(
 
 def play(settings: Settings, files: list[Path], *, on_progress: OnProgress) -> PlayReport:
     """Applies recorded captures, in the order given; an empty database is migrated first."""
-    from wikimirror.ops.play import play as play_recordings
-
     recordings = [Recording(path, _now, topic=topic) for path, topic in zip(files, _topics(files), strict=True)]
     for recording in recordings:
         recording.require_readable()
@@ -90,7 +98,7 @@ def play(settings: Settings, files: list[Path], *, on_progress: OnProgress) -> P
         async with _place(settings) as place:
             await _upgrade_if_missing(settings, place)
             async with await _connect(settings, place) as session:
-                return await play_recordings(session, recordings, settings, on_progress)
+                return await ops_play.play(session, recordings, settings, on_progress)
 
     return _run(work())
 
@@ -171,6 +179,31 @@ async def _place(settings: Settings, *, fresh: bool = False) -> AsyncIterator[Pl
     async with EmbeddedPostgres(state_directory(), fsync=False) as server:
         await _make_database(server.dsn("postgres"), fresh=fresh)
         yield Place(server.dsn(DATABASE), embedded=True)
+
+
+def _rehearsal(settings: Settings, seed: int | None, actions: int | None) -> Rehearsal:
+    """A simulated day, as records, and its truth as the mirror is to show it."""
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    day = simulate_day(seed, actions or DEMO_ACTIONS, out_of_scope=True)
+    received = _now()
+    current = {(page.wiki_id, page.rev_id) for page in day.truth.pages.values()}
+    texts = {key: body._asdict() for key, body in day.truth.bodies.items()}
+    keep_all = settings.history.bodies == "all"
+    return Rehearsal(
+        records=[
+            Record(Coordinates("rehearsal", each.topic, each.partition, each.offset), each.value, received)
+            for each in day.arrivals
+        ],
+        situations={situation.value: count for situation, count in day.situations.items()},
+        expected=Expected(
+            pages={key: page._asdict() for key, page in day.truth.pages.items()},
+            revisions={key: revision._asdict() for key, revision in day.truth.revisions.items()},
+            bodies={key: row for key, row in texts.items() if keep_all or key[:2] in current},
+            permitted=texts,
+            forbidden=day.truth.forbidden,
+        ),
+        seed=seed,
+    )
 
 
 def _configured(settings: Settings) -> Place:

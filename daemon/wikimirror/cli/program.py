@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from wikimirror.cli import database, page, rehearse
 from wikimirror.cli.output import error_document, print_json, tell_error
 from wikimirror.errors import WikimirrorError
+from wikimirror.observe.logging import describe
 
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 a difference found."
 
@@ -54,7 +55,19 @@ def main() -> int:
         # Whoever read has gone, as `| head` does. Nothing may be written any more, at exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:  # noqa: BLE001 - its text may quote a row, so it must not reach the interpreter
+        tell_error(_unexpected(error), as_json=as_json)
+        return 1
     return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> WikimirrorError:
+    """A fault of this program, by kind and place."""
+    told = (f"{each['kind']} at {', '.join(reversed(each['where']))}" for each in describe(error))
+    return WikimirrorError(
+        "\n  from ".join(("this should not have happened:", *told)).replace(":\n  from ", ": ", 1),
+        remedy="Please report these lines, with the command and `wikimirror --version`.",
+    )
 
 
 def _print_version(wanted: bool) -> None:

@@ -62,9 +62,7 @@ def render_demo(report: DemoReport, console: Console) -> None:
     console.print()
     console.print("The mirror, compared with the simulated wiki's own truth", style="bold")
     console.print(grid((clean(table), f"{rows:>9,} rows") for table, rows in report.compared.items()))
-    waiting = sum(report.waiting.values())
-    why = f": {counts(report.waiting)}" if waiting else ""
-    console.print(f"  {plural(waiting, 'page waits', 'pages wait')} for a reconcile row{why}")
+    console.print(f"  pages that wait for a reconcile row: {counts(report.waiting) or 'none'}")
     console.print(
         Text(f"  {plural(report.forbidden_found, 'removed value', 'removed values')} still in any table"),
         style="red" if report.forbidden_found else "",
