@@ -81,7 +81,7 @@ class Session:
         except BaseException as error:
             scrub(error)
             await self._roll_back()
-            mapped = explain(error, self.where) if isinstance(error, Exception) else None
+            mapped = explain(error, self.where) if _may_be_ours(error) else None
             if mapped is None or mapped is error:
                 raise
             raise mapped from error
@@ -254,6 +254,11 @@ async def _open(
     finally:
         connection.terminate()
     return keeping, found
+
+
+def _may_be_ours(error: BaseException) -> bool:
+    """Whether an error within a transaction can be the connection's; a file's trouble, say, is the caller's own."""
+    return isinstance(error, Exception) and (not isinstance(error, OSError) or isinstance(error, ConnectionError | TimeoutError))
 
 
 def _most_telling(errors: list[WikimirrorError]) -> WikimirrorError:

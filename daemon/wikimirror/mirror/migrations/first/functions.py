@@ -79,7 +79,9 @@ BEGIN
         following := (month + interval '1 month')::date;
         partition_name := format('change_%s', to_char(month, 'YYYY_MM'));
         IF to_regclass(format('%I', partition_name)) IS NULL THEN
-            -- Held until the end, so that no row of this month enters the default partition in between.
+            -- Held until the end. Writers wait at the parent, before a row is sent to a partition: one that waited at the
+            -- default partition would find its row forbidden there afterwards.
+            LOCK TABLE ONLY change IN SHARE ROW EXCLUSIVE MODE;
             LOCK TABLE change_default IN ACCESS EXCLUSIVE MODE;
             EXECUTE format(
                 'CREATE TABLE %I (LIKE change INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS)', partition_name);
