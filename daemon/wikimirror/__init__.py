@@ -1,1 +1,1 @@
-"""A daemon that keeps a Postgres mirror of Wikimedia content in step with its change stream. ARCHITECTURE.md is the map."""
+"""A daemon that keeps a Postgres mirror of Wikimedia content in step with its change stream."""
