@@ -105,15 +105,15 @@ def standby_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_pooler(require_part: RequirePart) -> Iterator[Callable[[EmbeddedPostgres], str]]:
-    """`make_pooler(server)` puts PgBouncer in transaction mode in front of it: the URL of its database `postgres`, whose
-    last part may be replaced. User postgres, password `through the pool`."""
+def make_pooler(require_part: RequirePart) -> Iterator[Callable[[EmbeddedPostgres, str], str]]:
+    """`make_pooler(server, database)` puts PgBouncer in transaction mode in front of it and returns the database's URL.
+    User postgres, password `through the pool`."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     require_part("pgbouncer", program is not None, "apt-get install pgbouncer")
     assert program is not None
     with contextlib.ExitStack() as stack:
 
-        def make(server: EmbeddedPostgres) -> str:
+        def make(server: EmbeddedPostgres, database: str) -> str:
             directory = stack.enter_context(short_directory())
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
@@ -137,7 +137,7 @@ def make_pooler(require_part: RequirePart) -> Iterator[Callable[[EmbeddedPostgre
                     break
             else:
                 pytest.fail(f"pgbouncer did not start: {''.join(said)}")
-            return f"postgresql://postgres:through%20the%20pool@127.0.0.1:{port}/postgres"
+            return f"postgresql://postgres:through%20the%20pool@127.0.0.1:{port}/{database}"
 
         yield make
 

@@ -119,9 +119,8 @@ async def append(session: Session, rows: list[Correction]) -> None:
     previous = GENESIS
     for row in rows:
         own = correction_hash(previous, row)
-        values = list(row)
-        for place in (8, 9, 10):
-            values[place] = EPOCH + timedelta(microseconds=values[place])
+        times = [EPOCH + timedelta(microseconds=at) for at in (row.published, row.received, row.applied)]
+        values = [*row[:8], *times, *row[11:]]
         marks = ", ".join(f"${n}" for n in range(1, 19))
         await session.execute(f"INSERT INTO correction VALUES ({marks})", *values, previous, own)
         previous = own

@@ -193,7 +193,8 @@ def explain(error: BaseException, where: str) -> WikimirrorError | None:
             f"{where} offers no TLS, which the URL's sslmode demands",
             remedy="Turn TLS on in the server (ssl = on), or lower sslmode where the network is private.",
         )
-    if isinstance(error, asyncpg.InterfaceError):
+    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError)) and not isinstance(error, ValueError):
+        # What asyncpg says of a connection that the server has ended, among others.
         return DatabaseUnavailable(f"the connection to {where} is closed or busy: {type(error).__name__}")
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return DatabaseUnavailable(f"{where} did not answer in time")
@@ -207,7 +208,7 @@ def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorErr
     message = (error.args[0] if error.args else "") or type(error).__name__
     if code == "08P01" and "password" in message or "SASL authentication failed" in message:
         code = "28P01"  # A pooler's way of saying so.
-    elif code == "08P01" and "no such database" in message:
+    elif code == "08P01" and ("no such database" in message or "does not exist" in message):
         code = "3D000"
     elif code == "08P01" and ("no such user" in message or "not allowed" in message):
         code = "28000"
@@ -229,16 +230,24 @@ def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorErr
 
 
 def scrub(error: BaseException) -> None:
-    """Take out of an error of Postgres's what may quote rows (promise P3), before anyone prints it."""
-    if isinstance(error, asyncpg.PostgresError):
-        for attribute in ("detail", "context", "internal_query", "hint"):
-            if getattr(error, attribute, None) is not None:
-                setattr(error, attribute, None)
+    """Take out of an error what may quote rows or values (promise P3), before anyone prints it."""
+    if not isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
+        return
+    for attribute in ("detail", "context", "internal_query", "hint"):
+        if getattr(error, attribute, None) is not None:
+            setattr(error, attribute, None)
+    code = str(getattr(error, "sqlstate", None) or "")
+    # Class 22 and asyncpg's own encoders put the value that displeased them into the message.
+    if code.startswith("22") or (isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)):
+        text = f"a value was refused ({code or type(error).__name__})"
+        error.args = (text,)
+        if hasattr(error, "message"):
+            error.message = text
 
 
 def mask(text: str) -> str:
     """`text` with the passwords of URLs in it replaced by stars."""
-    text = re.sub(r"(?i)(postgres(?:ql)?://[^:/@?#\s]*):[^@\s]*@", r"\1:***@", text)
+    text = re.sub(r"(?i)(postgres(?:ql)?://[^:/@?#\s]*):\S*@", r"\1:***@", text)
     return re.sub(r"(?i)((?:ssl)?password=)[^&\s]*", r"\1***", text)
 
 
