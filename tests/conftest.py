@@ -67,7 +67,9 @@ def _template(postgres_server: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-async def make_database(postgres_server: EmbeddedPostgres, _template: str) -> AsyncIterator[Callable[..., Awaitable[str]]]:
+async def make_database(
+    postgres_server: EmbeddedPostgres, _template: str
+) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """`await make_database()` gives the URL of a fresh migrated database, `make_database(empty=True)` of an empty one.
     All are dropped after the test."""
     made: list[str] = []

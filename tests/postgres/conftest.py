@@ -59,9 +59,7 @@ def tls(certificates: tuple[Tls, trustme.LeafCert]) -> Tls:
 
 
 @pytest.fixture(scope="session")
-def postgres15(
-    require_part: RequirePart, certificates: tuple[Tls, trustme.LeafCert]
-) -> Iterator[EmbeddedPostgres]:
+def postgres15(require_part: RequirePart, certificates: tuple[Tls, trustme.LeafCert]) -> Iterator[EmbeddedPostgres]:
     """Debian's PostgreSQL 15, the oldest supported, with TLS."""
     require_part("postgres15", (DEBIAN_15 / "postgres").exists(), "apt-get install postgresql-15")
     with short_directory() as directory:
@@ -96,7 +94,13 @@ async def empty_url(any_server: EmbeddedPostgres) -> AsyncIterator[str]:
 def standby_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A hot standby of the run's PostgreSQL 18."""
     with short_directory() as directory:
-        command = [str(find_binaries() / "pg_basebackup"), "-d", postgres_server.dsn(), "-D", str(directory / "cluster")]
+        command = [
+            str(find_binaries() / "pg_basebackup"),
+            "-d",
+            postgres_server.dsn(),
+            "-D",
+            str(directory / "cluster"),
+        ]
         subprocess.run([*command, "-R", "-c", "fast", "--no-sync"], check=True, capture_output=True)
         settings = {"max_connections": "200"}
         with EmbeddedPostgres(directory, fsync=False, tcp=True, settings=settings) as standby:

@@ -98,7 +98,9 @@ async def test_errors_of_the_environment_say_retry_and_never_quote_a_row(databas
         assert told.value.reaction is Reaction.RETRY
         with pytest.raises(asyncpg.UniqueViolationError) as violated:
             async with waiter.transaction():
-                await waiter.execute("INSERT INTO page (wiki_id, page_id, title) VALUES ('testwiki', 1, 'a secret title')")
+                await waiter.execute(
+                    "INSERT INTO page (wiki_id, page_id, title) VALUES ('testwiki', 1, 'a secret title')"
+                )
         assert violated.value.detail is None
         assert "testwiki" not in str(violated.value)
         assert "secret" not in str(violated.value)
@@ -115,7 +117,9 @@ async def test_errors_of_the_environment_say_retry_and_never_quote_a_row(databas
         ("SELECT $1::text::bigint", "a secret"),
     ],
 )
-async def test_a_bad_value_is_an_error_about_data_that_does_not_quote_it(session: Session, statement: str, value: object) -> None:
+async def test_a_bad_value_is_an_error_about_data_that_does_not_quote_it(
+    session: Session, statement: str, value: object
+) -> None:
     with pytest.raises((asyncpg.PostgresError, ValueError, OverflowError)) as told:
         async with session.transaction():
             await session.execute(statement, value)
@@ -154,7 +158,9 @@ async def test_a_writer_that_froze_in_a_transaction_is_ended_by_the_server(datab
                 await frozen.execute("SELECT 1")
 
 
-@pytest.mark.parametrize("url", [f"postgresql://someone:hush@{DEAD}/db", f"postgresql://someone:hush@{DEAD},127.0.0.1:2/db"])
+@pytest.mark.parametrize(
+    "url", [f"postgresql://someone:hush@{DEAD}/db", f"postgresql://someone:hush@{DEAD},127.0.0.1:2/db"]
+)
 async def test_a_server_that_cannot_be_reached_is_unavailable_and_the_password_stays_secret(url: str) -> None:
     with pytest.raises(DatabaseUnavailable, match="cannot be reached") as told:
         await connect(url)
@@ -185,7 +191,9 @@ async def test_a_wrong_password_is_refused_with_where_to_look(
         assert await session.fetchval("SELECT 1") == 1
 
 
-async def test_a_password_file_that_cannot_be_read_is_a_fault_of_configuration(database_url: str, tmp_path: Path) -> None:
+async def test_a_password_file_that_cannot_be_read_is_a_fault_of_configuration(
+    database_url: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigurationError, match="password file"):
         await connect(database_url, password_file=tmp_path / "absent")
 
@@ -197,7 +205,15 @@ async def test_an_unknown_database_is_refused(postgres_server: EmbeddedPostgres)
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://a:hush@h/db", "postgresql://a:hush@h:port/db", "postgresql://h1:1,h2:x/db", "postgresql://h/db?sslmode=maybe", "", "x"]
+    "url",
+    [
+        "mysql://a:hush@h/db",
+        "postgresql://a:hush@h:port/db",
+        "postgresql://h1:1,h2:x/db",
+        "postgresql://h/db?sslmode=maybe",
+        "",
+        "x",
+    ],
 )
 async def test_a_url_that_cannot_be_used_is_a_fault_of_configuration(url: str) -> None:
     with pytest.raises(ConfigurationError) as told:
@@ -205,7 +221,9 @@ async def test_a_url_that_cannot_be_used_is_a_fault_of_configuration(url: str) -
     assert "hush" not in f"{told.value}{told.value.remedy}"
 
 
-async def test_a_database_without_the_schema_is_told_to_be_migrated(make_database: Callable[..., Awaitable[str]]) -> None:
+async def test_a_database_without_the_schema_is_told_to_be_migrated(
+    make_database: Callable[..., Awaitable[str]],
+) -> None:
     with pytest.raises(DatabaseRefused, match="no schema wikimirror") as told:
         await connect(await make_database(empty=True))
     assert "wikimirror migrate" in told.value.remedy
@@ -318,7 +336,10 @@ async def test_the_server_sees_the_programs_name(database_url: str) -> None:
     ("text", "masked"),
     [
         ("postgresql://u:pa:ss@h/d", "postgresql://u:***@h/d"),
-        ("postgres://u:p%40@h1,h2/d?password=x&sslpassword=y&a=1", "postgres://u:***@h1,h2/d?password=***&sslpassword=***&a=1"),
+        (
+            "postgres://u:p%40@h1,h2/d?password=x&sslpassword=y&a=1",
+            "postgres://u:***@h1,h2/d?password=***&sslpassword=***&a=1",
+        ),
         ("see postgresql://u@h/d", "see postgresql://u@h/d"),
         ("postgresql://u:p@ss@h/d", "postgresql://u:***@h/d"),
         ("postgresql://u:p/w@h/d", "postgresql://u:***@h/d"),

@@ -162,7 +162,9 @@ def test_root_runs_it_in_a_directory_that_nobody_else_may_enter(data_dir: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused by PostgreSQL")
-def test_root_copies_programs_that_nobody_may_not_execute(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_copies_programs_that_nobody_may_not_execute(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = find_binaries().parent.parent
     hidden = tmp_path / "hidden"
     shutil.copytree(package, hidden / package.name, symlinks=True)

@@ -24,9 +24,7 @@ from wikimirror.mirror.ledger import (
 from wikimirror.model import MICROSECONDS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INSERT = (
-    "INSERT INTO change VALUES ($1, 'testwiki', 1, 10, 'edit', 0, $2, $2, $2, $3, 'k', 't', 0, 5, 'applied')"
-)
+_INSERT = "INSERT INTO change VALUES ($1, 'testwiki', 1, 10, 'edit', 0, $2, $2, $2, $3, 'k', 't', 0, 5, 'applied')"
 
 
 async def add_change(session: Session, published: str, applied: datetime | None = None) -> None:
@@ -42,7 +40,12 @@ async def partitions_of(session: Session) -> dict[str, int]:
 
 
 async def test_rows_wait_in_the_default_partition_and_move_when_their_month_is_made(session: Session) -> None:
-    for published in ("2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z", "2026-02-28T12:00:00Z", "2026-03-01T00:00:00Z"):
+    for published in (
+        "2026-01-31T23:59:59.999999Z",
+        "2026-02-01T00:00:00Z",
+        "2026-02-28T12:00:00Z",
+        "2026-03-01T00:00:00Z",
+    ):
         await add_change(session, published)
     assert await partitions_of(session) == {"change_default": 4}
     assert await ensure_partitions(session, date(2026, 2, 17), date(2026, 2, 17)) == 1
@@ -62,7 +65,12 @@ async def test_months_are_those_of_utc_whatever_the_servers_time_zone(session: S
 
 
 async def test_two_programs_making_the_same_month_while_a_third_writes_all_succeed(database_url: str) -> None:
-    async with await connect(database_url) as one, await connect(database_url) as two, await connect(database_url) as three:
+    async with (
+        await connect(database_url) as one,
+        await connect(database_url) as two,
+        await connect(database_url) as three,
+    ):
+
         async def write() -> None:
             for minute in range(30):
                 await add_change(three, f"2026-02-01T00:{minute:02}:00Z")
@@ -88,7 +96,11 @@ async def test_pruning_counts_from_the_newest_applied_and_keeps_what_was_replaye
     await add_change(session, "2019-05-06T00:00:00Z", now)
     await add_change(session, now.isoformat(), now)
     removed = await prune(session, timedelta(days=30))
-    assert {(part.partition, part.rows) for part in removed} == {("change_2020_01", 1), ("change_2020_03", 0), ("change_default", 1)}
+    assert {(part.partition, part.rows) for part in removed} == {
+        ("change_2020_01", 1),
+        ("change_2020_03", 0),
+        ("change_default", 1),
+    }
     left = await partitions_of(session)
     assert left == {"change_2020_02": 2, "change_default": 1, f"change_{now:%Y_%m}": 1}
     assert await prune(session, timedelta(days=30)) == []

@@ -74,7 +74,11 @@ async def test_two_schemas_live_side_by_side(empty_url: str) -> None:
 async def test_the_script_for_administrators_runs_through_psql(empty_url: str, name: str) -> None:
     script = sql(name)
     done = subprocess.run(
-        [str(find_binaries() / "psql"), "-X", "-q", "-d", empty_url], input=script, text=True, capture_output=True, check=False
+        [str(find_binaries() / "psql"), "-X", "-q", "-d", empty_url],
+        input=script,
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert (done.returncode, done.stdout.strip(), done.stderr.strip()) == (0, "", "")
     assert (await check(empty_url, name)).state is SchemaState.CURRENT
@@ -88,10 +92,18 @@ async def test_the_script_makes_what_the_program_makes(make_database: Callable[.
         if way == "program":
             await upgrade(url)
         else:
-            subprocess.run([str(find_binaries() / "psql"), "-X", "-q", "-d", url], input=sql(), text=True, check=True,
-                           stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [str(find_binaries() / "psql"), "-X", "-q", "-d", url],
+                input=sql(),
+                text=True,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
         dump = subprocess.run(
-            [str(find_binaries() / "pg_dump"), "-s", "-n", "wikimirror", "-d", url], capture_output=True, text=True, check=True
+            [str(find_binaries() / "pg_dump"), "-s", "-n", "wikimirror", "-d", url],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         dumps.append([line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))])
     assert dumps[0] == dumps[1]
@@ -111,7 +123,9 @@ async def test_without_superuser_or_createrole_it_migrates_and_tells_what_was_no
         await session.execute("INSERT INTO page (wiki_id, page_id) VALUES ('testwiki', 1)")
         assert await session.fetchval("SELECT ensure_change_partitions('2026-01-31', '2026-01-31')") == 1
     # Once an administrator has made the roles, migrating again grants them their rights.
-    await run_sql(empty_url, f"CREATE ROLE {prefix}_writer", f"CREATE ROLE {prefix}_reader", f"CREATE ROLE {prefix}_auditor")
+    await run_sql(
+        empty_url, f"CREATE ROLE {prefix}_writer", f"CREATE ROLE {prefix}_reader", f"CREATE ROLE {prefix}_auditor"
+    )
     again = await upgrade(url, role_prefix=prefix)
     assert (again.notes, again.changed) == ((), False)
 
@@ -179,9 +193,7 @@ async def test_an_older_schema_is_told_to_be_migrated(empty_url: str, run_sql: R
 
 async def test_a_held_lock_is_waited_for_only_so_long(empty_url: str) -> None:
     holder = await asyncpg.connect(empty_url)
-    await holder.execute(
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('wikimirror migrate wikimirror', 0))"
-    )
+    await holder.execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('wikimirror migrate wikimirror', 0))")
     with pytest.raises(DatabaseUnavailable, match="another migration"):
         await upgrade(empty_url, wait=0.05)
     await holder.execute("ROLLBACK")
@@ -189,7 +201,9 @@ async def test_a_held_lock_is_waited_for_only_so_long(empty_url: str) -> None:
     assert (await upgrade(empty_url)).changed
 
 
-async def test_texts_are_compressed_by_lz4_where_the_server_has_it(any_server: EmbeddedPostgres, empty_url: str) -> None:
+async def test_texts_are_compressed_by_lz4_where_the_server_has_it(
+    any_server: EmbeddedPostgres, empty_url: str
+) -> None:
     await upgrade(empty_url)
     connection = await asyncpg.connect(empty_url)
     has_lz4 = await connection.fetchval(

@@ -45,10 +45,14 @@ async def test_everything_works_behind_a_pooler_in_transaction_mode(
         for turn in range(20):
             async with session.transaction():
                 page_id = number * 100 + turn
-                await session.execute("INSERT INTO page (wiki_id, page_id, title) VALUES ($1, $2, $3)", "testwiki", page_id, "T")
+                await session.execute(
+                    "INSERT INTO page (wiki_id, page_id, title) VALUES ($1, $2, $3)", "testwiki", page_id, "T"
+                )
                 async with session.savepoint():
                     await session.connection.copy_records_to_table(
-                        "body", records=[("testwiki", page_id, "wikitext", "text")], columns=["wiki_id", "rev_id", "format", "text"]
+                        "body",
+                        records=[("testwiki", page_id, "wikitext", "text")],
+                        columns=["wiki_id", "rev_id", "format", "text"],
                     )
                 assert await session.fetchval("SELECT title FROM page WHERE page_id = $1", page_id) == "T"
 
@@ -74,7 +78,10 @@ async def test_without_a_pooler_statements_stay_prepared(database_url: str) -> N
         for _ in range(2):
             await session.fetchval("SELECT 1 + $1::int", 1)
         # One for the query above, kept; this one asks.
-        assert await session.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT 1 +%'") == 1
+        assert (
+            await session.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT 1 +%'")
+            == 1
+        )
 
 
 async def test_a_pooler_that_does_not_let_us_in_is_told_as_such(

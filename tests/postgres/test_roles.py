@@ -143,7 +143,17 @@ async def test_an_auditor_proves_removal_without_reading_what_was_set_aside(migr
     await fill(migrated_url)
     async with as_role(migrated_url, "wikimirror_auditor") as session:
         async with session.transaction():
-            for table in ("page", "revision", "revision_page", "body", "change", "correction", "checkpoint", "gap", "reconcile"):
+            for table in (
+                "page",
+                "revision",
+                "revision_page",
+                "body",
+                "change",
+                "correction",
+                "checkpoint",
+                "gap",
+                "reconcile",
+            ):
                 await session.fetch(f"SELECT * FROM {table}")
             await session.fetch("SELECT reason, payload_sha256 FROM dead_letter")
             assert not await session.fetch("SELECT * FROM correction_chain_breaks()")
@@ -154,7 +164,9 @@ async def test_an_auditor_proves_removal_without_reading_what_was_set_aside(migr
             assert await refused(session, statement)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE correction SET kind = ''", "DELETE FROM correction", "TRUNCATE correction"])
+@pytest.mark.parametrize(
+    "statement", ["UPDATE correction SET kind = ''", "DELETE FROM correction", "TRUNCATE correction"]
+)
 async def test_a_correction_stays_even_for_the_superuser_and_for_replication(migrated_url: str, statement: str) -> None:
     async with await connect(migrated_url) as session:
         async with session.transaction():

@@ -12,7 +12,9 @@ from wikimirror.mirror.schema_doc import schema_markdown
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-async def add_page(session: Session, page_id: int, state: str, rev_id: int | None = None, title: str | None = None) -> None:
+async def add_page(
+    session: Session, page_id: int, state: str, rev_id: int | None = None, title: str | None = None
+) -> None:
     live = state == "live"
     await session.execute(
         "INSERT INTO page (wiki_id, page_id, state, title, rev_id, rev_dt, url) VALUES ('testwiki', $1, $2, $3, $4, $5, $6)",
@@ -21,7 +23,14 @@ async def add_page(session: Session, page_id: int, state: str, rev_id: int | Non
 
 
 async def add_revision(  # noqa: PLR0913  # a row has these columns
-    session: Session, rev_id: int, page_id: int, day: int, *, editor: str | None = "Ada", content: bool = True, comment: bool = True
+    session: Session,
+    rev_id: int,
+    page_id: int,
+    day: int,
+    *,
+    editor: str | None = "Ada",
+    content: bool = True,
+    comment: bool = True,
 ) -> None:
     await session.execute(
         "INSERT INTO revision (wiki_id, rev_id, page_id, rev_dt, editor_name, comment, size, content_visible, editor_visible,"
@@ -108,7 +117,9 @@ async def test_a_page_is_served_as_of_a_time_by_date_then_number(
         await add_revision(session, 11, 1, 6)
         await add_body(session, 10, "wikitext", "ten")
         await add_body(session, 11, "wikitext", "eleven")
-        row = await session.fetchrow("SELECT rev_id, wikitext FROM page_as_of('testwiki', 1, $1)", datetime.fromisoformat(at))
+        row = await session.fetchrow(
+            "SELECT rev_id, wikitext FROM page_as_of('testwiki', 1, $1)", datetime.fromisoformat(at)
+        )
         assert (row and tuple(row)) == expected
 
 
@@ -138,6 +149,8 @@ async def test_an_edit_to_a_page_is_an_update_in_place(session: Session) -> None
     async with session.transaction():
         await session.execute("SELECT pg_stat_force_next_flush()")
     async with session.transaction():
-        counts = await session.fetchrow("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'page'")
+        counts = await session.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'page'"
+        )
     assert counts is not None
     assert tuple(counts) == (1, 1)

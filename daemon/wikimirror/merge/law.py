@@ -85,6 +85,13 @@ def beats(clock: int, time: int, removal_clock: int, removal_time: int, skew: in
     return time > removal_time + skew
 
 
+def is_before(clock: int, time: int, other_clock: int, other_time: int, skew: int) -> bool:
+    """Whether the first instant provably lies before the other. The receipt clock runs late, so it proves less."""
+    if clock == other_clock and clock != Clock.RECEIPT:
+        return second(time) < second(other_time)
+    return time + skew < other_time
+
+
 def thresholds(removals: list[int] | tuple[int, ...], skew: int) -> tuple[int, int, int]:
     """For each clock the least time that beats every removal in `removals` (indexed by clock, NEVER for none)."""
     action, receipt, processing = removals

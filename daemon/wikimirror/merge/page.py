@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from wikimirror.merge.law import CLOCKS, NEVER, PROOFS, Law, PageRow, second, thresholds
+from wikimirror.merge.law import CLOCKS, NEVER, PROOFS, Law, PageRow, is_before, second, thresholds
 from wikimirror.merge.refusals import Refusal
 from wikimirror.model import Change, Kind, PageKey
 
@@ -263,13 +263,25 @@ class PageState:
         if self.reg is None:
             return []
         reasons = []
-        if state == "deleted" and self.published > self.reg.deletion_published:
+        if state == "deleted" and (self.published > self.reg.deletion_published or self._may_be_restored()):
             reasons.append("refused_after_deletion")
         if state == "vacated" and not self.contenders[0].vacates:
             reasons.append("vacated")
         if state == "live" and self.reg.restored != NEVER:
             reasons.append("restored")
         return reasons
+
+    def _may_be_restored(self) -> bool:
+        """Whether a proof that the page exists lies too close to its deletions to tell which came last."""
+        reg = self._registers()
+        return any(
+            floor != NEVER and not any(
+                is_before(clock, floor, other, deletion, self.law.skew)
+                for other, deletion in enumerate(reg.deletions)
+                if deletion != NEVER
+            )
+            for clock, floor in enumerate(reg.floors)
+        )
 
     def stored_registers(self) -> PageRegisters | None:
         """What goes to the column `registers`."""

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from wikimirror.merge.law import FIELD_OF, FORMATS, NEVER, PROOFS, SILENT, Law, RevisionRow, thresholds
+from wikimirror.merge.law import FIELD_OF, FORMATS, NEVER, PROOFS, SILENT, Law, RevisionRow, is_before, thresholds
 from wikimirror.merge.page import NO_TIMES, PageState, Times
-from wikimirror.model import Change, Field, Kind, RevKey
+from wikimirror.model import Change, Clock, Field, Kind, RevKey
 
 FIELDS: Final = (Field.TEXT, Field.EDITOR, Field.COMMENT)
 STORED: Final = object()
@@ -249,20 +249,29 @@ class RevisionState:
         )
 
     def withheld(self) -> bool:
-        """Whether a field was hidden, has since been stated visible, and yet is not held: to be asked after (L4)."""
+        """Whether a field that was hidden may be visible again although no value is held: to be asked after (L4).
+
+        Either its flags show it and its value is gone, or a showing and a hiding lie so close that their clocks cannot
+        tell which came last.
+        """
         reg = self.reg
         if reg is None or not reg.hidings:
             return False
         supplied = {FIELD_OF[column] for column in reg.supplies}
         return any(
-            field not in supplied and any(s.time >= max(hidings) for s in reg.showings.get(field, []))
+            field not in supplied and (self.visible(Field(field)) or self._is_ambiguous(reg, field, hidings))
             for field, hidings in reg.hidings.items()
         )
 
-    def is_shown_without_value(self) -> Iterator[Field]:
-        """Fields that are visible by flag, of which no value is held."""
-        supplied = {FIELD_OF[column] for column in (self.reg.supplies if self.reg else ())}
-        return (field for field in FIELDS if field not in supplied and self.visible(field))
+    def _is_ambiguous(self, reg: RevisionRegisters, field: str, hidings: Times) -> bool:
+        # The showing that a revision is born with cannot come after a hiding.
+        born = self.values.get("rev_dt")
+        showings = [s for s in reg.showings.get(field, []) if s.clock != Clock.ACTION or s.time != born]
+        return any(
+            time != NEVER and not is_before(s.clock, s.time, clock, time, self.law.skew)
+            for s in showings
+            for clock, time in enumerate(hidings)
+        )
 
     def _registers(self, change: Change) -> RevisionRegisters:
         if self.reg is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from wikimirror.merge.law import CANDIDATES, PROOFS, Law
+from wikimirror.merge.law import CANDIDATES, PROOFS, SILENT, Law
 from wikimirror.merge.page import Gate, PageState, deletion_of
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.revision import RevisionState
@@ -58,7 +58,8 @@ class Workspace:
         self.pages = pages
         self.revisions = revisions
         self.retractions: list[Retraction] = []
-        self.losing_children: set[Reconcile] = set()
+        self.asked: set[Reconcile] = set()
+        """What a change of the batch asks for whatever the registers hold."""
         self._seen: set[bytes] = set()
         self._gates = {key: page.gate for key, page in pages.items()}
 
@@ -84,6 +85,8 @@ class Workspace:
         altered, refusal = self._absorb_page(change, page)
         revision_altered = False
         if change.rev_id:
+            if change.rev_id <= page.gate.beyond and _is_unproved_restatement(change, page):
+                self.asked.add(Reconcile(*change.page, change.rev_id, "restored_revision"))
             revision_altered = self._revision(change.rev).absorb(change, page)
         hid = False
         for neighbour in change.neighbours:
@@ -123,7 +126,7 @@ class Workspace:
                 and page.contenders
                 and page.contenders[0] is winner
             ):
-                self.losing_children.add(Reconcile(*change.page, change.rev_id, "losing_child"))
+                self.asked.add(Reconcile(*change.page, change.rev_id, "losing_child"))
             return altered, refusal
         if kind is Kind.DELETE:
             altered = page.delete(deletion_of(change), change.published, suppresses=change.suppresses)
@@ -204,7 +207,7 @@ class Workspace:
                     continue
             self._settle_revision(rev, revision, settled)
         self._settle_pages(settled)
-        settled.wanted |= self.losing_children
+        settled.wanted |= self.asked
         return settled
 
     def _settle_revision(self, key: RevKey, revision: RevisionState, settled: Settled) -> None:
@@ -227,6 +230,18 @@ class Workspace:
                 settled.settled_pages.append(key)
                 for reason in page.reconcile_reasons(page.row().state):
                     settled.wanted.add(Reconcile(*key, 0, reason))
+
+
+def _is_unproved_restatement(change: Change, page: PageState) -> bool:
+    """A live page was restored, and this speaks, unproved, of a revision that had gone with its deletion (L2, L4)."""
+    flags = (change.text_visible, change.editor_visible, change.comment_visible)
+    return (
+        bool(page.contenders)
+        and change.kind not in PROOFS
+        and change.kind not in SILENT
+        and change.time >= page.gate.after[change.clock]
+        and flags != (False, False, False)
+    )
 
 
 def _hidden_fields(change: Change) -> tuple[str, ...]:

@@ -51,7 +51,9 @@ class Limits:
 class Session:
     """One connection, its schema and its limits. Not for use by two tasks at a time."""
 
-    def __init__(self, connection: asyncpg.Connection, schema: str, found: Probe, where: str, limits: Limits, *, write: bool) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, schema: str, found: Probe, where: str, limits: Limits, *, write: bool
+    ) -> None:
         self.connection = connection
         self.schema = schema
         self.server = found
@@ -153,7 +155,7 @@ class Session:
             return
         try:
             await self.connection.execute("ROLLBACK", timeout=self._limits.connect)
-        except (Exception, BaseExceptionGroup):
+        except Exception:  # noqa: BLE001  # whatever it was, the connection is of no more use
             self.connection.terminate()
 
 
@@ -221,13 +223,17 @@ async def open_connection(
                 **({"password": password} if password is not None else {}),
             }
             try:
-                return await _open(_without_own_parameters(url), options, where, write=write, keep_statements=keep_statements)
+                return await _open(
+                    _without_own_parameters(url), options, where, write=write, keep_statements=keep_statements
+                )
             except (Exception, BaseExceptionGroup) as error:
                 scrub(error)
                 mapped = explain(error, where) if isinstance(error, Exception) else None
                 if mapped is None:
                     if isinstance(error, ValueError):
-                        mapped = ConfigurationError("the Postgres URL cannot be read", remedy="It looks like postgresql://user@host/db.")
+                        mapped = ConfigurationError(
+                            "the Postgres URL cannot be read", remedy="It looks like postgresql://user@host/db."
+                        )
                     else:
                         raise
                 mapped.__cause__ = None if mapped is error else error
@@ -258,7 +264,9 @@ async def _open(
 
 def _may_be_ours(error: BaseException) -> bool:
     """Whether an error within a transaction can be the connection's; a file's trouble, say, is the caller's own."""
-    return isinstance(error, Exception) and (not isinstance(error, OSError) or isinstance(error, ConnectionError | TimeoutError))
+    return isinstance(error, Exception) and (
+        not isinstance(error, OSError) or isinstance(error, ConnectionError | TimeoutError)
+    )
 
 
 def _most_telling(errors: list[WikimirrorError]) -> WikimirrorError:
@@ -280,7 +288,9 @@ def _read_password(path: Path | None) -> str | None:
         return path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"the password file {path} cannot be read: {reason}", remedy="Correct its path or its mode.") from None
+        raise ConfigurationError(
+            f"the password file {path} cannot be read: {reason}", remedy="Correct its path or its mode."
+        ) from None
 
 
 def describe(url: str) -> str:
@@ -325,8 +335,12 @@ def _wanted_attributes(url: str) -> tuple[str | None, ...]:
 
 
 def _without_own_parameters(url: str) -> str:
-    """libpq's options that asyncpg would send to the server as settings."""
+    """The URL without options of libpq that asyncpg would send to the server as settings."""
     parts = urlsplit(url)
-    kept = [pair for pair in parts.query.split("&") if pair.partition("=")[0] not in ("connect_timeout", "target_session_attrs", "")]
+    kept = [
+        pair
+        for pair in parts.query.split("&")
+        if pair.partition("=")[0] not in ("connect_timeout", "target_session_attrs", "")
+    ]
     # Built by hand: urlunsplit drops the empty host of postgresql:///database.
     return f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{'&'.join(kept)}" if kept else "")

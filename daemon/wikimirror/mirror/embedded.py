@@ -35,7 +35,10 @@ BIN_VARIABLE: Final = "WIKIMIRROR_PGBIN"
 SOCKET_PATH_LIMIT: Final = 107
 """Bytes that a Unix socket's path may have on Linux; other systems have slightly fewer (103)."""
 
-_INSTALL = "Install it with: pip install 'wikimirror[embedded]', or point $WIKIMIRROR_PGBIN at the bin directory of a PostgreSQL 15 to 18."
+_INSTALL = (
+    "Install it with: pip install 'wikimirror[embedded]', or point $WIKIMIRROR_PGBIN at the bin directory of a"
+    " PostgreSQL 15 to 18."
+)
 _CACHE = Path("/var/cache/wikimirror")
 _PORT = 5432
 _POLL = 0.02
@@ -162,7 +165,7 @@ class EmbeddedPostgres:
         return Path(self._require_running().socket_dir)
 
     def dsn(self, database: str = "postgres", *, user: str = SUPERUSER, tcp: bool = False) -> str:
-        """A URL for `database`, understood by this program and by psql. With `tcp` it holds the superuser's password."""
+        """A URL for `database`, for this program and for psql. With `tcp` it holds the superuser's password."""
         running = self._require_running()
         if not tcp:
             where = urlencode({"host": running.socket_dir, "port": running.port}, quote_via=quote, safe="/")
@@ -176,7 +179,7 @@ class EmbeddedPostgres:
         return f"postgresql://{quote(user, safe='')}:{password}@127.0.0.1:{running.port}/{quote(database, safe='')}"
 
     def start(self) -> Self:
-        """Create the cluster when absent and start it, or attach to the one that runs. Returns when it takes connections."""
+        """Create the cluster when absent and start it, or attach to the one that runs, until it takes connections."""
         self._begin_start()
         deadline = time.monotonic() + self._timeout
         while not self._check_started(deadline):
@@ -184,21 +187,23 @@ class EmbeddedPostgres:
         return self
 
     async def start_async(self) -> Self:
-        """`start` without blocking the event loop while the server comes up (creating a cluster still takes half a second)."""
+        """`start`, not blocking the event loop while the server comes up (creating a cluster does: half a second)."""
         self._begin_start()
         deadline = time.monotonic() + self._timeout
         while not self._check_started(deadline):
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL)  # the server tells in a file; nothing can be awaited
         return self
 
     def stop(self, *, attached: bool = False) -> None:
-        """Stop the server if this object started it, or with `attached` whoever did. Open transactions are rolled back."""
+        """Stop the server if this object started it, with `attached` whoever did; open transactions roll back."""
         running, process = self._running, self._process
         self._running = self._process = None
         if running is None or (process is None and not attached):
             return
         gone: Callable[[], bool] = (
-            (lambda: process.poll() is not None) if process is not None else (lambda: _read_pid_file(self.cluster) is None)
+            (lambda: process.poll() is not None)
+            if process is not None
+            else (lambda: _read_pid_file(self.cluster) is None)
         )
         for sign in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
@@ -311,7 +316,7 @@ class EmbeddedPostgres:
             self._process = None
             raise EmbeddedPostgresError(
                 f"the Postgres in {self.data_dir} stopped while starting: {self._last_words()}",
-                remedy=f"Read {self.log_file}; if the cluster is damaged, remove the directory {self.data_dir} and start again.",
+                remedy=f"Read {self.log_file}; if the cluster is damaged, remove {self.data_dir} and start again.",
             )
         if mine is None and running is None:
             # The server that was running has stopped meanwhile: start one of our own.
@@ -324,11 +329,13 @@ class EmbeddedPostgres:
         return False
 
     def _check_major(self, bin_dir: Path, cluster_major: str) -> None:
-        told = subprocess.run([str(bin_dir / "postgres"), "--version"], capture_output=True, text=True, check=False).stdout
+        told = subprocess.run(
+            [str(bin_dir / "postgres"), "--version"], capture_output=True, text=True, check=False
+        ).stdout
         major = told.rpartition(") ")[2].split(".")[0].strip()
         if major and major != cluster_major:
             raise EmbeddedPostgresError(
-                f"the cluster in {self.data_dir} was made by PostgreSQL {cluster_major}; the programs in {bin_dir} are {major}",
+                f"the cluster in {self.data_dir} was made by PostgreSQL {cluster_major}; {bin_dir} holds {major}",
                 remedy=f"Point ${BIN_VARIABLE} at PostgreSQL {cluster_major}, or remove {self.data_dir} to start anew.",
             )
 
@@ -346,11 +353,18 @@ class EmbeddedPostgres:
             *([] if self._fsync else ["--no-sync"]),
         ]
         done = subprocess.run(
-            _launch(identity, command, parent=0), capture_output=True, text=True, check=False, cwd="/", stdin=subprocess.DEVNULL
+            _launch(identity, command, parent=0),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
             lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            words = next((line for line in lines if "error" in line or "FATAL" in line), lines[-1] if lines else "no message")
+            words = next(
+                (line for line in lines if "error" in line or "FATAL" in line), lines[-1] if lines else "no message"
+            )
             shutil.rmtree(self.cluster, ignore_errors=True)
             raise EmbeddedPostgresError(
                 f"initdb could not create a cluster in {self.data_dir}: {words}",
@@ -365,7 +379,8 @@ class EmbeddedPostgres:
         path.mkdir(mode=0o700, exist_ok=True)
         if path.is_symlink() or path.stat().st_uid not in (os.getuid(), identity.user):
             raise EmbeddedPostgresError(
-                f"{path} belongs to someone else", remedy="Choose a shorter data directory, so that its socket fits inside."
+                f"{path} belongs to someone else",
+                remedy="Choose a shorter data directory, so that its socket fits inside.",
             )
         path.chmod(0o700)
         _own(path, identity)
@@ -421,7 +436,7 @@ def _own(path: Path, identity: _Identity) -> None:
 def _own_tree(root: Path, identity: _Identity) -> None:
     """Hand over what an earlier start left under another identity."""
     for directory, _, names in os.walk(root):
-        for path in (directory, *(os.path.join(directory, name) for name in names)):
+        for path in (directory, *(Path(directory, name) for name in names)):
             if os.lstat(path).st_uid != identity.user:
                 os.chown(path, identity.user, identity.group, follow_symlinks=False)
 
@@ -439,19 +454,25 @@ def _copy_binaries(bin_dir: Path) -> Path:
         shutil.copytree(install, partial / package.name / install.name, symlinks=True)
         for libraries in package.parent.glob(f"{package.name}.libs"):
             shutil.copytree(libraries, partial / libraries.name, symlinks=True)
-        subprocess.run(["chmod", "-R", "u+rwX,go+rX,go-w", str(partial)], check=True)
+        _open_to_all(partial)
         with contextlib.suppress(OSError):
             partial.rename(target)
         shutil.rmtree(partial, ignore_errors=True)
     return target / install.parent.name / install.name / "bin"
 
 
+def _open_to_all(root: Path) -> None:
+    """Let everybody read, and execute what its owner may; nobody else may write."""
+    for path in (root, *root.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(0o755 if mode & 0o100 else 0o644)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+        return int(probe.getsockname()[1])
 
 
 def _read_pid_file(cluster: Path) -> _Running | None:

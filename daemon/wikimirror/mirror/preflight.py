@@ -89,9 +89,14 @@ def check_server(found: Probe, where: str, *, write: bool) -> None:
         )
     if write and not found.writable:
         why = "is a standby" if found.standby else "only allows reading (default_transaction_read_only)"
-        raise DatabaseRefused(f"{where} {why}", remedy=_REFUSING["25006"] if found.standby else (
-            "Turn default_transaction_read_only off for this role or database: ALTER ROLE … SET default_transaction_read_only = off."
-        ))
+        raise DatabaseRefused(
+            f"{where} {why}",
+            remedy=_REFUSING["25006"]
+            if found.standby
+            else (
+                "Turn default_transaction_read_only off for this role or database: ALTER ROLE … SET default_transaction_read_only = off."
+            ),
+        )
 
 
 async def read_schema_version(connection: asyncpg.Connection, schema: str) -> str | None:
@@ -137,7 +142,9 @@ async def check_schema(connection: asyncpg.Connection, schema: str, *, write: bo
             raise DatabaseRefused(
                 f"the schema {schema} is at version {version}, {'older' if older else 'newer'} than the {SCHEMA_VERSION}"
                 " of this program",
-                remedy=_MIGRATE if older else "Install the program that made it, or a newer one; a schema is never taken back.",
+                remedy=_MIGRATE
+                if older
+                else "Install the program that made it, or a newer one; a schema is never taken back.",
             )
         if write:
             await _check_writer(connection, schema)
@@ -182,7 +189,9 @@ def explain(error: BaseException, where: str) -> WikimirrorError | None:
     if isinstance(error, asyncpg.PostgresError):
         return _explain_sqlstate(error, where)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return DatabaseRefused(f"{where} is not the kind of server that target_session_attrs asks for", remedy=_REFUSING["25006"])
+        return DatabaseRefused(
+            f"{where} is not the kind of server that target_session_attrs asks for", remedy=_REFUSING["25006"]
+        )
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError(
             f"the Postgres URL cannot be used: {mask(str(error))}",
@@ -238,7 +247,9 @@ def scrub(error: BaseException) -> None:
             setattr(error, attribute, None)
     code = str(getattr(error, "sqlstate", None) or "")
     # Class 22 and asyncpg's own encoders put the value that displeased them into the message.
-    if code.startswith("22") or (isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)):
+    if code.startswith("22") or (
+        isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError)
+    ):
         text = f"a value was refused ({code or type(error).__name__})"
         error.args = (text,)
         if hasattr(error, "message"):

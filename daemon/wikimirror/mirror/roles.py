@@ -9,9 +9,7 @@ from wikimirror.mirror.migrations.sql import literal
 DEFAULT_PREFIX: Final = "wikimirror"
 ROLES: Final = ("owner", "writer", "reader", "auditor")
 
-READABLE_PAGE: Final = (
-    "wiki_id, page_id, state, title, namespace_id, is_redirect, rev_id, rev_dt, deleted_at, url, wikibase_item_id, published"
-)
+READABLE_PAGE: Final = "wiki_id, page_id, state, title, namespace_id, is_redirect, rev_id, rev_dt, deleted_at, url, wikibase_item_id, published"
 READABLE_REVISION: Final = (
     "wiki_id, rev_id, page_id, parent_rev_id, rev_dt, editor_name, editor_id, comment, is_minor, sha1, size, content_model, "
     "content_visible, editor_visible, comment_visible"

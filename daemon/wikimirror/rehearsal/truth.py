@@ -160,7 +160,9 @@ class _Secrets:
             address = url(site.domain, page.title)
             self._secret_titles |= {page.title, page.title.replace(" ", "_"), address.rpartition("/")[2]}
         else:
-            self._speaking_of_titles.append(row.title)
+            # A title that another page bore too is that page's history as well.
+            for title in (row.title, *sorted(page.former_titles)):
+                self._speaking_of_titles += [title, title.replace(" ", "_"), url(site.domain, title)]
             if row.url is not None:
                 self._speaking_of_titles.append(row.url)
 

@@ -131,6 +131,7 @@ class Page:
     redirect_to: str | None = None
     deleted_at: int | None = None
     is_suppressed: bool = False
+    former_titles: set[str] = field(default_factory=set)
 
     @property
     def is_live(self) -> bool:
@@ -232,6 +233,7 @@ class Wiki:
             raise Refused("the dummy revision would show the hidden text again")
         self._take(title)
         del self.titles[page.title]
+        page.former_titles.add(page.title)
         page.title, page.namespace_id = title, namespace_id
         self.titles[title] = page
         origin = page.current.origin_rev_id
