@@ -44,6 +44,10 @@ DATABASE: Final = "wikimirror"
 DEMO_ACTIONS: Final = 20_000
 """What happens in the simulated wikis in a demo, unless told otherwise."""
 
+_SHORTEST_DAY: Final = 1_200
+_ACTIONS_A_SECOND: Final = 300
+"""A tenth of what an ordinary machine simulates, applies and compares."""
+
 _TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -74,7 +78,7 @@ def demo(
         async with _place(settings, fresh=True) as place:
             await _refuse_mirror(settings, place)
             await _upgrade(settings, place)
-            rehearsal = await asyncio.to_thread(_rehearsal, settings, seed, actions)
+            rehearsal = await asyncio.to_thread(_rehearsal, settings, seed, actions or _affordable(seconds))
             async with await _connect(settings, place) as session:
                 return await rehearse(
                     session,
@@ -181,10 +185,17 @@ async def _place(settings: Settings, *, fresh: bool = False) -> AsyncIterator[Pl
         yield Place(server.dsn(DATABASE), embedded=True)
 
 
-def _rehearsal(settings: Settings, seed: int | None, actions: int | None) -> Rehearsal:
+def _affordable(seconds: float | None) -> int:
+    """As long a day as the time surely suffices for, yet one in which every situation comes up."""
+    if seconds is None:
+        return DEMO_ACTIONS
+    return min(DEMO_ACTIONS, max(_SHORTEST_DAY, round(seconds * _ACTIONS_A_SECOND)))
+
+
+def _rehearsal(settings: Settings, seed: int | None, actions: int) -> Rehearsal:
     """A simulated day, as records, and its truth as the mirror is to show it."""
     seed = secrets.randbelow(2**31) if seed is None else seed
-    day = simulate_day(seed, actions or DEMO_ACTIONS, out_of_scope=True)
+    day = simulate_day(seed, actions, out_of_scope=True)
     received = _now()
     current = {(page.wiki_id, page.rev_id) for page in day.truth.pages.values()}
     texts = {key: body._asdict() for key, body in day.truth.bodies.items()}

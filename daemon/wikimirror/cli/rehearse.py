@@ -16,13 +16,18 @@ from wikimirror.cli.rendering import render_demo, render_play
 def demo(
     for_: Annotated[
         str | None,
-        typer.Option("--for", metavar="DURATION", help="Stop after this long, such as 30s or 2m; then compare."),
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            help="Take about this long at most, such as 30s or 2m: the day is shorter then.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Draw the day from this; the same seed, the same day.")
     ] = None,
     actions: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many things happen in the simulated wikis that day.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many things happen that day, 20000 unless --for is given."),
     ] = None,
     config: options.Config = None,
     postgres: options.Postgres = None,
