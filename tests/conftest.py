@@ -29,7 +29,7 @@ def require_part() -> Callable[[str, bool, str], None]:
     """`require_part(name, found, how)`: go on if the part was found, else skip with `how` to get it, or fail."""
     required = {name.strip() for name in os.environ.get("WIKIMIRROR_REQUIRE", "").split(",") if name.strip()}
 
-    def check(name: str, found: bool, how: str) -> None:
+    def check(name: str, found: bool, how: str) -> None:  # noqa: FBT001  # it is the question
         if found:
             return
         if name in required:

@@ -76,7 +76,8 @@ _START = "import sys;from pathlib import Path;from wikimirror.mirror.embedded im
 
 def start_elsewhere(data_dir: Path, *, keep_running: bool = False) -> subprocess.Popen[str]:
     """A program that starts the server, tells so, and waits."""
-    program = f"{_START}E(Path(sys.argv[1]), fsync=False, keep_running={keep_running}).start();print('up', flush=True);input()"
+    program = f"{_START}E(Path(sys.argv[1]), fsync=False, keep_running={keep_running}).start();"
+    program += "print('up', flush=True);input()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen(
         [sys.executable, "-c", program, str(data_dir)],

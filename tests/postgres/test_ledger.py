@@ -115,9 +115,11 @@ async def test_pruning_everything_is_refused(session: Session) -> None:
 
 def a_correction(number: int, **changed: object) -> Correction:
     values: dict[str, object] = {
-        "number": number, "wiki_id": "testwiki", "page_id": 1, "rev_id": None, "kind": "delete", "removed": ("text", "title"),
+        "number": number, "wiki_id": "testwiki", "page_id": 1, "rev_id": None, "kind": "delete",
+        "removed": ("text", "title"),
         "revisions_touched": 3, "change_id": bytes(range(16)), "published": 1_700_000_000_123_456,
-        "received": 1_700_000_001_000_000, "applied": 1_700_000_002_000_001, "seconds": 1.876545, "source": "k", "topic": "a|b\\",
+        "received": 1_700_000_001_000_000, "applied": 1_700_000_002_000_001, "seconds": 1.876545, "source": "k",
+        "topic": "a|b\\",
         "partition": 2, "offset": 2**40, **changed,
     }  # fmt: skip
     return Correction(**values)  # type: ignore[arg-type]  # built from the names above
@@ -157,14 +159,14 @@ _times = st.integers(0, 4_000_000_000 * MICROSECONDS)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    wiki_id=_words, kind=_words, source=_words, topic=_words, page_id=st.none() | st.integers(0, 2**62), published=_times,
-    applied=_times, seconds=st.floats(-1e6, 1e9),
+    wiki_id=_words, kind=_words, source=_words, topic=_words, page_id=st.none() | st.integers(0, 2**62),
+    published=_times,    applied=_times, seconds=st.floats(-1e6, 1e9),
     removed=st.lists(st.sampled_from(["text", "editor", "comment", "title"]), unique=True).map(tuple),
 )  # fmt: skip
 async def test_both_languages_make_the_same_text_of_any_correction(database_url: str, **values: object) -> None:
     row = a_correction(1, **values)
     async with await connect(database_url) as session:
-        with pytest.raises(Enough):
+        with pytest.raises(Enough):  # noqa: PT012  # a transaction is one statement
             async with session.transaction():
                 await append(session, [row])
                 assert await session.fetchval("SELECT correction_text(c) FROM correction c") == correction_text(row)

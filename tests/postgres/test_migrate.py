@@ -13,14 +13,14 @@ from alembic.script import ScriptDirectory
 
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
 from wikimirror.mirror.connect import connect
-from wikimirror.mirror.embedded import EmbeddedPostgres, find_binaries
+from wikimirror.mirror.embedded import find_binaries
 from wikimirror.mirror.migrate import _SCRIPTS, SchemaState, check, sql, upgrade
 from wikimirror.mirror.preflight import SCHEMA_VERSION
 
 RunSql = Callable[..., Awaitable[None]]
 TABLES = {
-    "page", "revision", "revision_page", "body", "change", "correction", "checkpoint", "dead_letter", "gap", "reconcile",
-    "schema_version",
+    "page", "revision", "revision_page", "body", "change", "correction", "checkpoint", "dead_letter", "gap",
+    "reconcile",    "schema_version",
 }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ async def test_a_held_lock_is_waited_for_only_so_long(empty_url: str) -> None:
 
 
 async def test_texts_are_compressed_by_lz4_where_the_server_has_it(
-    any_server: EmbeddedPostgres, empty_url: str
+    empty_url: str,
 ) -> None:
     await upgrade(empty_url)
     connection = await asyncpg.connect(empty_url)
@@ -210,7 +210,8 @@ async def test_texts_are_compressed_by_lz4_where_the_server_has_it(
         "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
     )
     compression = await connection.fetchval(
-        "SELECT attcompression::text FROM pg_attribute WHERE attrelid = 'wikimirror.body'::regclass AND attname = 'text'"
+        "SELECT attcompression::text FROM pg_attribute"
+        " WHERE attrelid = 'wikimirror.body'::regclass AND attname = 'text'"
     )
     await connection.close()
     assert compression == ("l" if has_lz4 else "")

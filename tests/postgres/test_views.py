@@ -17,12 +17,14 @@ async def add_page(
 ) -> None:
     live = state == "live"
     await session.execute(
-        "INSERT INTO page (wiki_id, page_id, state, title, rev_id, rev_dt, url) VALUES ('testwiki', $1, $2, $3, $4, $5, $6)",
-        page_id, state, title, rev_id if live else None, NOW if live else None, "https://wiki.example/x" if live else None,
+        "INSERT INTO page (wiki_id, page_id, state, title, rev_id, rev_dt, url)"
+        " VALUES ('testwiki', $1, $2, $3, $4, $5, $6)",
+        page_id, state, title, rev_id if live else None, NOW if live else None,
+        "https://wiki.example/x" if live else None,
     )  # fmt: skip
 
 
-async def add_revision(  # noqa: PLR0913  # a row has these columns
+async def add_revision(  # a row has these columns
     session: Session,
     rev_id: int,
     page_id: int,
@@ -33,10 +35,10 @@ async def add_revision(  # noqa: PLR0913  # a row has these columns
     comment: bool = True,
 ) -> None:
     await session.execute(
-        "INSERT INTO revision (wiki_id, rev_id, page_id, rev_dt, editor_name, comment, size, content_visible, editor_visible,"
-        " comment_visible) VALUES ('testwiki', $1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        rev_id, page_id, datetime(2026, 1, day, tzinfo=UTC), editor, "why" if comment else None, 4 if content else None, content,
-        editor is not None, comment,
+        "INSERT INTO revision (wiki_id, rev_id, page_id, rev_dt, editor_name, comment, size, content_visible,"
+        " editor_visible, comment_visible) VALUES ('testwiki', $1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        rev_id, page_id, datetime(2026, 1, day, tzinfo=UTC), editor, "why" if comment else None, 4 if content else None,
+        content,        editor is not None, comment,
     )  # fmt: skip
 
 

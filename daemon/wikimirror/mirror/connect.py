@@ -78,8 +78,7 @@ class Session:
         try:
             await self.connection.execute(self._begin(limits or self._limits))
             yield self
-            if (ended := await self.connection.execute("COMMIT")) != "COMMIT":
-                raise DatabaseUnavailable(f"{self.where} ended the transaction by {ended}")
+            await self._commit()
         except BaseException as error:
             scrub(error)
             await self._roll_back()
@@ -146,6 +145,13 @@ class Session:
             f" SET LOCAL statement_timeout TO {round(limits.statement * 1000)};"
             f" SET LOCAL idle_in_transaction_session_timeout TO {round(limits.idle * 1000)}"
         )
+
+    async def _commit(self) -> None:
+        # After a failed statement that someone ignored, Postgres answers COMMIT by rolling back, without an error.
+        if (ended := await self.connection.execute("COMMIT")) != "COMMIT":
+            raise WikimirrorError(
+                f"{self.where} ended the transaction by {ended}: a failed statement was ignored in it"
+            )
 
     def _usable(self) -> bool:
         return not self.connection.is_closed() and self.connection.is_in_transaction()

@@ -190,8 +190,8 @@ class EmbeddedPostgres:
         """`start`, not blocking the event loop while the server comes up (creating a cluster does: half a second)."""
         self._begin_start()
         deadline = time.monotonic() + self._timeout
-        while not self._check_started(deadline):
-            await asyncio.sleep(_POLL)  # the server tells in a file; nothing can be awaited
+        while not self._check_started(deadline):  # noqa: ASYNC110  # the server tells in a file, not by an event
+            await asyncio.sleep(_POLL)
         return self
 
     def stop(self, *, attached: bool = False) -> None:
@@ -260,7 +260,8 @@ class EmbeddedPostgres:
 
     def _clear_stale_pid_file(self) -> bool:
         """True if a server really runs on the cluster. A leftover postmaster.pid, even one whose number was given to
-        another process since (usual in containers), is removed, as the server itself would not do."""
+        another process since (usual in containers), is removed, as the server itself would not do.
+        """
         running = _read_pid_file(self.cluster)
         if running is None:
             return False
@@ -399,7 +400,8 @@ def _launch(identity: _Identity, command: list[str], *, parent: int) -> list[str
 
 def _choose_identity(bin_dir: Path, data_dir: Path) -> tuple[Path, _Identity]:
     """PostgreSQL refuses to run as root. As root: be nobody, with copied binaries where nobody cannot reach them; where
-    nobody cannot reach the data, be root behind a user namespace that calls it by another number."""
+    nobody cannot reach the data, be root behind a user namespace that calls it by another number.
+    """
     if os.geteuid() != 0:
         return bin_dir, _Identity()
     nobody = pwd.getpwnam("nobody")
@@ -419,7 +421,7 @@ def _choose_identity(bin_dir: Path, data_dir: Path) -> tuple[Path, _Identity]:
             return bin_dir, mapped
     raise EmbeddedPostgresError(
         f"PostgreSQL does not run as root, and the user nobody cannot enter {data_dir}",
-        remedy="Run as another user, or choose a data directory that every user may pass into, such as one under /var/lib.",
+        remedy="Run as another user, or choose a data directory that every user may pass into, such as under /var/lib.",
     )
 
 
@@ -435,10 +437,9 @@ def _own(path: Path, identity: _Identity) -> None:
 
 def _own_tree(root: Path, identity: _Identity) -> None:
     """Hand over what an earlier start left under another identity."""
-    for directory, _, names in os.walk(root):
-        for path in (directory, *(Path(directory, name) for name in names)):
-            if os.lstat(path).st_uid != identity.user:
-                os.chown(path, identity.user, identity.group, follow_symlinks=False)
+    for path in (root, *root.rglob("*")):
+        if path.lstat().st_uid != identity.user:
+            os.chown(path, identity.user, identity.group, follow_symlinks=False)
 
 
 def _copy_binaries(bin_dir: Path) -> Path:

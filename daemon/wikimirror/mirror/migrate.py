@@ -18,8 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
 from wikimirror.mirror.connect import DEFAULT_SCHEMA, describe, open_connection
-from wikimirror.mirror.preflight import SCHEMA_VERSION, explain, read_schema_version, scrub
 from wikimirror.mirror.migrations.sql import Run
+from wikimirror.mirror.preflight import NEWER_REMEDY, SCHEMA_VERSION, explain, read_schema_version, scrub
 from wikimirror.mirror.roles import DEFAULT_PREFIX, grants_sql, prepare_sql
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -92,7 +92,7 @@ async def upgrade(
     if report.state is SchemaState.AHEAD:
         raise DatabaseRefused(
             f"the schema {schema} is at version {report.found}, newer than the {SCHEMA_VERSION} of this program",
-            remedy="Install the program that made it, or a newer one; a schema is never taken back.",
+            remedy=NEWER_REMEDY,
         )
     notes: list[str] = []
 
@@ -123,7 +123,7 @@ async def upgrade(
         if isinstance(cause, asyncpg.InsufficientPrivilegeError):
             raise DatabaseRefused(
                 f"{where} refused the migration: {cause.args[0]}",
-                remedy=f"Have the right granted (GRANT CREATE ON DATABASE …), or have an administrator run the output of"
+                remedy=f"Have the right granted (GRANT CREATE ON DATABASE …), or an administrator run the output of"
                 f" `wikimirror migrate --sql`. Nothing was changed in {schema}.",
             ) from cause
         mapped = explain(cause, where) if isinstance(cause, Exception) else None

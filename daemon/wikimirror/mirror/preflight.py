@@ -15,19 +15,28 @@ from wikimirror.mirror.roles import WRITER_TABLES
 SCHEMA_VERSION: Final = "0001"
 """The migration this program needs; numbers grow, so an older or newer schema can be told apart."""
 
+NEWER_REMEDY: Final = "Install the program that made it, or a newer one; a schema is never taken back."
 OLDEST_SERVER: Final = 15
 NEWEST_SERVER: Final = 18
 
-_MIGRATE = "Run `wikimirror migrate` with a role that may create the schema, or give its `--sql` to an administrator."
+_TOLD: Final = 5
+_MIGRATE: Final = (
+    "Run `wikimirror migrate` with a role that may create the schema, or give its `--sql` to an administrator."
+)
 
 # Codes that pass by themselves, or once someone tends the machine: the same work is tried again.
 _PASSING = ("08", "53", "40", "58")
 _PASSING_CODES = frozenset({"57P01", "57P02", "57P03", "57P05", "57014", "55P03", "25P03", "25P04"})
 _REFUSING: Final = {
     "28P01": "Check the password: in the URL, the password file, $PGPASSWORD or ~/.pgpass.",
-    "28000": "Check the user and the server's pg_hba.conf: it must let this user in from here, by this method, with or without TLS.",
+    "28000": (
+        "Check the user and the server's pg_hba.conf: it must let this user in from here, by this method, with or"
+        " without TLS."
+    ),
     "3D000": "Create the database, or correct its name in the URL.",
-    "42501": "Grant the role what docs/postgres.md lists; running `wikimirror migrate` as the schema's owner grants it to the roles.",
+    "42501": (
+        "Grant what docs/postgres.md lists; `wikimirror migrate`, run as the schema's owner, does it for the roles."
+    ),
     "25006": "Point the URL at the primary; several hosts may be listed: postgresql://first,second/database.",
     "42P01": _MIGRATE,
     "42703": _MIGRATE,
@@ -62,11 +71,14 @@ async def probe(connection: asyncpg.Connection) -> Probe:
         row = await connection.fetchrow(
             "SELECT current_setting('server_version_num')::int AS version, pg_backend_pid() AS pid,"
             " pg_is_in_recovery() AS standby, current_setting('transaction_read_only')::bool AS read_only,"
-            " current_setting('server_encoding') AS encoding, current_user::text AS user, current_database()::text AS database"
+            " current_setting('server_encoding') AS encoding, current_user::text AS user,"
+            " current_database()::text AS database"
         )
     finally:
-        await connection.execute("ROLLBACK")
-    assert row is not None
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+    if row is None:
+        raise DatabaseUnavailable("the server answered nothing when asked what it is")
     # A pooler invents the key by which queries are cancelled, process id included.
     pooled = row["pid"] != connection.get_server_pid()
     return Probe(
@@ -88,19 +100,16 @@ def check_server(found: Probe, where: str, *, write: bool) -> None:
             remedy="Create another database: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0.",
         )
     if write and not found.writable:
-        why = "is a standby" if found.standby else "only allows reading (default_transaction_read_only)"
+        if found.standby:
+            raise DatabaseRefused(f"{where} is a standby", remedy=_REFUSING["25006"])
         raise DatabaseRefused(
-            f"{where} {why}",
-            remedy=_REFUSING["25006"]
-            if found.standby
-            else (
-                "Turn default_transaction_read_only off for this role or database: ALTER ROLE … SET default_transaction_read_only = off."
-            ),
+            f"{where} only allows reading (default_transaction_read_only)",
+            remedy="Turn it off for this role or database: ALTER ROLE … SET default_transaction_read_only = off.",
         )
 
 
 async def read_schema_version(connection: asyncpg.Connection, schema: str) -> str | None:
-    """The migration the schema is at, in the caller's transaction; None when there is no such schema or it is not ours."""
+    """The migration the schema is at, in the caller's transaction; None when it is absent or not ours."""
     quoted = quote_identifier(schema)
     found = await connection.fetchrow(
         "SELECT has_schema_privilege(oid, 'USAGE') AS usable, current_user::text AS user"
@@ -112,11 +121,12 @@ async def read_schema_version(connection: asyncpg.Connection, schema: str) -> st
     if not found["usable"]:
         raise DatabaseRefused(
             f"the role {found['user']} may not use the schema {schema}",
-            remedy=f"Grant it one of the roles, or: GRANT USAGE ON SCHEMA {quoted} TO {quote_identifier(found['user'])}.",
+            remedy=f"Grant it a role, or: GRANT USAGE ON SCHEMA {quoted} TO {quote_identifier(found['user'])}.",
         )
     readable = await connection.fetchval(
         "SELECT has_table_privilege(c.oid, 'SELECT') FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'schema_version'",
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relname = 'schema_version'",
         schema,
     )
     if readable is None:
@@ -124,9 +134,9 @@ async def read_schema_version(connection: asyncpg.Connection, schema: str) -> st
     if not readable:
         raise DatabaseRefused(
             f"the role {found['user']} may not read {schema}.schema_version",
-            remedy="Grant it one of the roles wikimirror_writer, wikimirror_reader or wikimirror_auditor (docs/postgres.md).",
+            remedy="Grant it wikimirror_writer, wikimirror_reader or wikimirror_auditor (docs/postgres.md).",
         )
-    version = await connection.fetchval(f"SELECT version_num FROM {quoted}.schema_version")
+    version = await connection.fetchval(f"SELECT version_num FROM {quoted}.schema_version")  # noqa: S608  # quoted
     return None if version is None else str(version)
 
 
@@ -140,11 +150,9 @@ async def check_schema(connection: asyncpg.Connection, schema: str, *, write: bo
         if version != SCHEMA_VERSION:
             older = int(version) < int(SCHEMA_VERSION) if version.isdigit() else False
             raise DatabaseRefused(
-                f"the schema {schema} is at version {version}, {'older' if older else 'newer'} than the {SCHEMA_VERSION}"
-                " of this program",
-                remedy=_MIGRATE
-                if older
-                else "Install the program that made it, or a newer one; a schema is never taken back.",
+                f"the schema {schema} is at version {version}, {'older' if older else 'newer'} than"
+                f" the {SCHEMA_VERSION} of this program",
+                remedy=_MIGRATE if older else NEWER_REMEDY,
             )
         if write:
             await _check_writer(connection, schema)
@@ -164,15 +172,15 @@ async def _check_writer(connection: asyncpg.Connection, schema: str) -> None:
         [right for _, right in wanted],
     )
     if missing:
-        lacking = ", ".join(f"{row['right_name']} on {row['table_name']}" for row in missing[:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        lacking = ", ".join(f"{row['right_name']} on {row['table_name']}" for row in missing[:_TOLD])
+        more = f" and {len(missing) - _TOLD} more" if len(missing) > _TOLD else ""
         raise DatabaseRefused(
             f"the role {missing[0]['user']} lacks rights in the schema {schema}: {lacking}{more}",
-            remedy=f"GRANT wikimirror_writer TO {quote_identifier(missing[0]['user'])}, or the rights that docs/postgres.md lists.",
+            remedy=f"GRANT wikimirror_writer TO {quote_identifier(missing[0]['user'])}, or see docs/postgres.md.",
         )
 
 
-def explain(error: BaseException, where: str) -> WikimirrorError | None:
+def explain(error: BaseException, where: str) -> WikimirrorError | None:  # noqa: PLR0911  # one kind of error, one return
     """What an error of connecting or querying means; None if it is about the data, for the caller to judge.
 
     The text never quotes Postgres's DETAIL, nor a value.
@@ -183,8 +191,8 @@ def explain(error: BaseException, where: str) -> WikimirrorError | None:
         reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
         return DatabaseRefused(
             f"TLS to {where} failed: {reason}",
-            remedy="Set sslrootcert (in the URL or $PGSSLROOTCERT) to the authority that signed the server's certificate, and use"
-            " the host name that the certificate bears.",
+            remedy="Set sslrootcert (in the URL or $PGSSLROOTCERT) to the authority that signed the server's"
+            " certificate, and use the host name that the certificate bears.",
         )
     if isinstance(error, asyncpg.PostgresError):
         return _explain_sqlstate(error, where)
@@ -215,7 +223,7 @@ def explain(error: BaseException, where: str) -> WikimirrorError | None:
 def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorError | None:
     code = getattr(error, "sqlstate", None) or ""
     message = (error.args[0] if error.args else "") or type(error).__name__
-    if code == "08P01" and "password" in message or "SASL authentication failed" in message:
+    if (code == "08P01" and "password" in message) or "SASL authentication failed" in message:
         code = "28P01"  # A pooler's way of saying so.
     elif code == "08P01" and ("no such database" in message or "does not exist" in message):
         code = "3D000"
@@ -226,7 +234,7 @@ def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorErr
             f"the pooler at {where} refuses a start-up parameter: {message}",
             remedy="Take the parameter out of the URL, or add it to the pooler's ignore_startup_parameters.",
         )
-    elif code == "26000" or code == "42P05":
+    elif code in {"26000", "42P05"}:
         return DatabaseRefused(
             f"the pooler at {where} moves statements between servers in a way this program cannot follow ({code})",
             remedy="Use session or transaction pooling, or connect to the server itself.",

@@ -9,10 +9,13 @@ from wikimirror.mirror.migrations.sql import literal
 DEFAULT_PREFIX: Final = "wikimirror"
 ROLES: Final = ("owner", "writer", "reader", "auditor")
 
-READABLE_PAGE: Final = "wiki_id, page_id, state, title, namespace_id, is_redirect, rev_id, rev_dt, deleted_at, url, wikibase_item_id, published"
+READABLE_PAGE: Final = (
+    "wiki_id, page_id, state, title, namespace_id, is_redirect, rev_id, rev_dt, deleted_at, url, wikibase_item_id, "
+    "published"
+)
 READABLE_REVISION: Final = (
-    "wiki_id, rev_id, page_id, parent_rev_id, rev_dt, editor_name, editor_id, comment, is_minor, sha1, size, content_model, "
-    "content_visible, editor_visible, comment_visible"
+    "wiki_id, rev_id, page_id, parent_rev_id, rev_dt, editor_name, editor_id, comment, is_minor, sha1, size, "
+    "content_model, content_visible, editor_visible, comment_visible"
 )
 _DEAD_LETTER_WITHOUT_PAYLOAD: Final = (
     'dead_letter_id, source, topic, partition, "offset", reason, sqlstate, constraint_name, wiki_id, page_id, rev_id, '
@@ -52,7 +55,8 @@ GRANTS: Final[dict[str, tuple[str, ...]]] = {
         "SELECT ON page, revision, revision_page, body, current_page, attribution, schema_version",
         "SELECT ON change, correction, checkpoint, gap, reconcile",
         f"SELECT ({_DEAD_LETTER_WITHOUT_PAYLOAD}) ON dead_letter",
-        "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz), correction_text(correction), correction_chain_breaks()",
+        "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz)",
+        "EXECUTE ON FUNCTION correction_text(correction), correction_chain_breaks()",
     ),
 }
 
@@ -109,24 +113,13 @@ BEGIN
     END IF;
     PERFORM set_config('search_path', format('%I, pg_temp', schema_name), true);
 END
-$prepare$""",
+$prepare$""",  # noqa: S608  # literals are quoted
     )
 
 
 def grants_sql(prefix: str) -> str:
     """One statement that grants the roles what they need; roles that do not exist are skipped with a warning."""
-    lines = []
-    for role, grants in GRANTS.items():
-        lines.append(f"    IF to_regrole(quote_ident({literal(f'{prefix}_{role}')})) IS NULL THEN")
-        lines.append(f"        missing := array_append(missing, {literal(f'{prefix}_{role}')});")
-        lines.append("    ELSE")
-        lines.append(
-            f"        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), {literal(f'{prefix}_{role}')});"
-        )
-        for grant in grants:
-            lines.append(f"        EXECUTE format({literal(f'GRANT {grant} TO %I')}, {literal(f'{prefix}_{role}')});")
-        lines.append("    END IF;")
-    body = "\n".join(lines)
+    body = "\n".join(_grant(literal(f"{prefix}_{role}"), grants) for role, grants in GRANTS.items())
     return f"""
 DO $grants$
 DECLARE
@@ -140,3 +133,13 @@ BEGIN
     END IF;
 END
 $grants$"""
+
+
+def _grant(role: str, grants: tuple[str, ...]) -> str:
+    statements = "\n".join(f"        EXECUTE format({literal(f'GRANT {grant} TO %I')}, {role});" for grant in grants)
+    return f"""    IF to_regrole(quote_ident({role})) IS NULL THEN
+        missing := array_append(missing, {role});
+    ELSE
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), {role});
+{statements}
+    END IF;"""

@@ -46,17 +46,7 @@ async def schema_markdown(session: Session) -> str:
     parts = [_HEAD]
     async with session.transaction():
         for relation in await session.fetch(_RELATIONS, session.schema):
-            parts.append(
-                await _relation(
-                    session,
-                    relation["oid"],
-                    relation["name"],
-                    relation["kind"],
-                    relation["comment"],
-                    relation["options"],
-                    relation["partitioned"],
-                )
-            )
+            parts += [await _relation(session, *relation)]
         parts.append("## Functions\n")
         for function in await session.fetch(_FUNCTIONS, session.schema):
             signature = f"{function['name']}({function['arguments']})"

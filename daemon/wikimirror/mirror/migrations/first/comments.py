@@ -50,8 +50,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "page": (
         "TABLE",
-        "A page as it is now, one row for each page ever named. Deleted pages stay as tombstones, so that nothing late brings"
-        " them back. fillfactor 85 leaves room for updates in place (HOT): an edit changes no indexed column.",
+        (
+            "A page as it is now, one row for each page ever named. Deleted pages stay as tombstones, so that nothing late brings"
+            " them back. fillfactor 85 leaves room for updates in place (HOT): an edit changes no indexed column."
+        ),
         {
             "wiki_id": _WIKI,
             "page_id": _PAGE,
@@ -70,8 +72,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "revision": (
         "TABLE",
-        "One revision of a page, with what is permitted of it now. Constraints hold that what is not visible is null."
-        " fillfactor 90 leaves room for updates in place.",
+        (
+            "One revision of a page, with what is permitted of it now. Constraints hold that what is not visible is null."
+            " fillfactor 90 leaves room for updates in place."
+        ),
         {
             "wiki_id": _WIKI,
             "rev_id": _REV,
@@ -89,8 +93,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "body": (
         "TABLE",
-        "A permitted text of a revision. Compressed by lz4 where the server has it. Vacuumed early, so that removed texts"
-        " soon leave the files too.",
+        (
+            "A permitted text of a revision. Compressed by lz4 where the server has it. Vacuumed early, so that removed texts"
+            " soon leave the files too."
+        ),
         {
             "wiki_id": _WIKI,
             "rev_id": _REV,
@@ -100,8 +106,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "change": (
         "TABLE",
-        "The ledger: every change and what became of it, append-only. Partitioned by month of published (UTC);"
-        " what no partition takes goes to change_default. Holds ids, kinds and times only; correctness never depends on it.",
+        (
+            "The ledger: every change and what became of it, append-only. Partitioned by month of published (UTC);"
+            " what no partition takes goes to change_default. Holds ids, kinds and times only; correctness never depends on it."
+        ),
         {
             "change_id": "The change's identity (law L8); the same change read twice has two rows.",
             "wiki_id": _WIKI,
@@ -118,8 +126,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     "change_default": ("TABLE", "The ledger's rows whose month has no partition.", {}),
     "correction": (
         "TABLE",
-        "What was retracted or restored, and how fast: one row for each deletion, suppression, visibility change, undeletion and"
-        " revert. Append-only for everyone (a trigger refuses the rest) and chained by hashes; see correction_chain_breaks().",
+        (
+            "What was retracted or restored, and how fast: one row for each deletion, suppression, visibility change, undeletion and"
+            " revert. Append-only for everyone (a trigger refuses the rest) and chained by hashes; see correction_chain_breaks()."
+        ),
         {
             "number": "1 for the first correction, then one more each.",
             "wiki_id": _WIKI,
@@ -138,8 +148,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "checkpoint": (
         "TABLE",
-        "Where reading goes on: one row for each partition of each source, written in the transaction of the rows it covers."
-        " fillfactor 20: each row is updated in place with every batch.",
+        (
+            "Where reading goes on: one row for each partition of each source, written in the transaction of the rows it covers."
+            " fillfactor 20: each row is updated in place with every batch."
+        ),
         {
             "source": _COORDINATES["source"],
             "topic": _COORDINATES["topic"],
@@ -219,8 +231,10 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     ),
     "attribution": (
         "VIEW",
-        "A credit line for each live page. It names the editors of the revisions this mirror holds, latest first and at most ten,"
-        " never one whose name was hidden.",
+        (
+            "A credit line for each live page. It names the editors of the revisions this mirror holds, latest first and at most ten,"
+            " never one whose name was hidden."
+        ),
         {
             "wiki_id": _WIKI,
             "page_id": _PAGE,
