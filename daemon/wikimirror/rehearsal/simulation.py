@@ -58,7 +58,14 @@ def _with_outside(log: Iterable[tuple[int, Announcement]]) -> Iterator[tuple[int
     """The log, and now and then an edit or creation told again as if another wiki had seen it."""
     for number, (action, said) in enumerate(log):
         yield action, said
-        if number % _OUTSIDE_EVERY == 0 and isinstance(said, PageChanged) and said.kind in {"create", "edit"}:
+        # A hiding applies whatever the scope, so records that tell of one stay inside.
+        hides = isinstance(said, PageChanged) and bool(said.seen.hidden or (said.prior and said.prior.hidden))
+        if (
+            number % _OUTSIDE_EVERY == 0
+            and isinstance(said, PageChanged)
+            and said.kind in {"create", "edit"}
+            and not hides
+        ):
             yield action, said._replace(wiki_id=OUTSIDE)
 
 
