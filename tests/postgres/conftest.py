@@ -109,15 +109,15 @@ def standby_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_pooler(require_part: RequirePart) -> Iterator[Callable[[EmbeddedPostgres, str], str]]:
-    """`make_pooler(server, database)` puts PgBouncer in transaction mode in front of it and returns the database's URL.
+def make_pooler(require_part: RequirePart) -> Iterator[Callable[..., str]]:
+    """`make_pooler(server, database)` puts PgBouncer, in transaction mode unless told, in front of it and returns the database's URL.
     User postgres, password `through the pool`."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     require_part("pgbouncer", program is not None, "apt-get install pgbouncer")
     assert program is not None
     with contextlib.ExitStack() as stack:
 
-        def make(server: EmbeddedPostgres, database: str) -> str:
+        def make(server: EmbeddedPostgres, database: str, mode: str = "transaction") -> str:
             directory = stack.enter_context(short_directory())
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
@@ -125,7 +125,7 @@ def make_pooler(require_part: RequirePart) -> Iterator[Callable[[EmbeddedPostgre
             (directory / "users").write_text('"postgres" "through the pool"\n')
             (directory / "ini").write_text(
                 f"[databases]\n* = host={server.socket_dir} port={server.port}\n[pgbouncer]\n"
-                f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = transaction\n"
+                f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = {mode}\n"
                 f"auth_type = scram-sha-256\nauth_file = {directory}/users\ndefault_pool_size = 3\n"
             )
             user = ["-u", "nobody"] if os.geteuid() == 0 else []

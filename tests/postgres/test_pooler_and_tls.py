@@ -17,7 +17,7 @@ from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.ledger import ensure_partitions
 from wikimirror.mirror.migrate import SchemaState, check, upgrade
 
-MakePooler = Callable[[EmbeddedPostgres, str], str]
+MakePooler = Callable[..., str]
 RunSql = Callable[..., Awaitable[None]]
 
 
@@ -70,6 +70,26 @@ async def test_partitions_are_made_behind_a_pooler(
     name = database_url.partition("?")[0].rpartition("/")[2]
     async with await connect(make_pooler(postgres_server, name)) as session:
         assert await ensure_partitions(session, date(2026, 1, 1), date(2026, 1, 1)) == 1
+
+
+async def test_a_pooler_in_session_mode_works(
+    postgres_server: EmbeddedPostgres, database_url: str, make_pooler: MakePooler
+) -> None:
+    url = make_pooler(postgres_server, _database(database_url), "session")
+    async with await connect(url) as session, session.transaction():
+        assert await session.fetch("SELECT title FROM page") == []
+
+
+async def test_a_pooler_in_statement_mode_is_refused_by_name(
+    postgres_server: EmbeddedPostgres, database_url: str, make_pooler: MakePooler
+) -> None:
+    with pytest.raises(DatabaseRefused, match="statement") as told:
+        await connect(make_pooler(postgres_server, _database(database_url), "statement"))
+    assert "transaction pooling" in told.value.remedy
+
+
+def _database(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 async def test_without_a_pooler_statements_stay_prepared(database_url: str) -> None:

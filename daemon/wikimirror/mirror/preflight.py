@@ -223,6 +223,11 @@ def explain(error: BaseException, where: str) -> WikimirrorError | None:  # noqa
 def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorError | None:
     code = getattr(error, "sqlstate", None) or ""
     message = (error.args[0] if error.args else "") or type(error).__name__
+    if code in {"26000", "42P05"} or "statement pooling mode" in message:
+        return DatabaseRefused(
+            f"the pooler at {where} moves statements between servers in a way this program cannot follow: {message}",
+            remedy="Use session or transaction pooling, or connect to the server itself.",
+        )
     if (code == "08P01" and "password" in message) or "SASL authentication failed" in message:
         code = "28P01"  # A pooler's way of saying so.
     elif code == "08P01" and ("no such database" in message or "does not exist" in message):
@@ -233,11 +238,6 @@ def _explain_sqlstate(error: asyncpg.PostgresError, where: str) -> WikimirrorErr
         return DatabaseRefused(
             f"the pooler at {where} refuses a start-up parameter: {message}",
             remedy="Take the parameter out of the URL, or add it to the pooler's ignore_startup_parameters.",
-        )
-    elif code in {"26000", "42P05"}:
-        return DatabaseRefused(
-            f"the pooler at {where} moves statements between servers in a way this program cannot follow ({code})",
-            remedy="Use session or transaction pooling, or connect to the server itself.",
         )
     if code in _REFUSING:
         return DatabaseRefused(f"{where} refused: {message} ({code})", remedy=_REFUSING[code])
