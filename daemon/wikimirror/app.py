@@ -27,6 +27,7 @@ from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import MigrationReport, SchemaReport, SchemaState
 from wikimirror.model import Coordinates, Record
 from wikimirror.observe.logging import configure
+from wikimirror.ops import page as ops_page
 from wikimirror.ops import play as ops_play
 from wikimirror.ops import sql as ops_sql
 from wikimirror.ops.compare import Expected
@@ -109,16 +110,12 @@ def play(settings: Settings, files: list[Path], *, on_progress: OnProgress) -> P
 
 def page_show(settings: Settings, wiki_id: str, page: int | str) -> PageReport:
     """A page as the mirror has it now, by its number or its title."""
-    from wikimirror.ops.page import show
-
-    return _run(_reading(settings, lambda session: show(session, wiki_id, page)))
+    return _run(_reading(settings, lambda session: ops_page.show(session, wiki_id, page)))
 
 
 def page_history(settings: Settings, wiki_id: str, page: int | str) -> HistoryReport:
     """A page's ledger entries and revisions, by its number or its title."""
-    from wikimirror.ops.page import history
-
-    return _run(_reading(settings, lambda session: history(session, wiki_id, page)))
+    return _run(_reading(settings, lambda session: ops_page.history(session, wiki_id, page)))
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from wikimirror.cli import options
 from wikimirror.cli.output import give
 from wikimirror.cli.rendering import render_history, render_page
+
+_IDS: Final = 2**63
+"""Greater numbers are no ids."""
 
 commands = typer.Typer(help="Look at one page of the mirror.", no_args_is_help=True)
 
@@ -53,5 +56,7 @@ def history(
 
 def _reference(page: str, by_title: bool) -> int | str:
     if page.isascii() and page.isdigit() and not by_title:
+        if int(page) >= _IDS:
+            raise typer.BadParameter(f"no page has the number {page}; --title takes it for a title")
         return int(page)
     return page.replace("_", " ").strip()
