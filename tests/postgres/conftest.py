@@ -18,7 +18,8 @@ import pytest
 import trustme
 
 from wikimirror.mirror.connect import Session, connect
-from wikimirror.mirror.embedded import EmbeddedPostgres, find_binaries
+from wikimirror.mirror.embedded import EmbeddedPostgres
+from wikimirror.mirror.host import find_binaries
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 RequirePart = Callable[[str, bool, str], None]
@@ -110,8 +111,8 @@ def standby_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture
 def make_pooler(require_part: RequirePart) -> Iterator[Callable[..., str]]:
-    """`make_pooler(server, database)` puts PgBouncer, in transaction mode unless told, in front of it and returns the database's URL.
-    User postgres, password `through the pool`."""
+    """`make_pooler(server, database)` puts PgBouncer in front of it, in transaction mode unless told, and returns the
+    database's URL. User postgres, password `through the pool`."""
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     require_part("pgbouncer", program is not None, "apt-get install pgbouncer")
     assert program is not None

@@ -15,8 +15,9 @@ import asyncpg
 import pytest
 
 from wikimirror.errors import EmbeddedPostgresError
-from wikimirror.mirror import embedded
-from wikimirror.mirror.embedded import EmbeddedPostgres, find_binaries
+from wikimirror.mirror import host
+from wikimirror.mirror.embedded import EmbeddedPostgres
+from wikimirror.mirror.host import find_binaries
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_root_copies_programs_that_nobody_may_not_execute(
     for libraries in package.parent.glob(f"{package.name}.libs"):
         shutil.copytree(libraries, hidden / libraries.name, symlinks=True)
     hidden.chmod(0o700)
-    monkeypatch.setattr(embedded, "_CACHE", data_dir.parent / "cache")
+    monkeypatch.setattr(host, "_CACHE", data_dir.parent / "cache")
     with EmbeddedPostgres(data_dir, fsync=False, bin_dir=hidden / package.name / "pginstall" / "bin") as server:
         assert asyncio.run(ask(server.dsn())) == 1
 
@@ -189,7 +190,7 @@ def test_binaries_are_looked_for_where_the_variable_says_and_nowhere_else(
 
 
 def test_without_any_postgres_a_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_candidates", lambda: iter(()))
+    monkeypatch.setattr(host, "_candidates", lambda: iter(()))
     with pytest.raises(EmbeddedPostgresError, match="no PostgreSQL was found") as told:
         find_binaries()
     assert "pip install 'wikimirror[embedded]'" in told.value.remedy

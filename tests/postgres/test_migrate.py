@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
 from wikimirror.mirror.connect import connect
-from wikimirror.mirror.embedded import find_binaries
+from wikimirror.mirror.host import find_binaries
 from wikimirror.mirror.migrate import _SCRIPTS, SchemaState, check, sql, upgrade
 from wikimirror.mirror.preflight import SCHEMA_VERSION
 
