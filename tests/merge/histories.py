@@ -1,4 +1,4 @@
-"""Histories of changes to hold the registers against the law's definition: small worlds in which everything collides."""
+"""Histories to hold the registers against the law's definition: small worlds in which everything collides."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ KINDS = (
     Kind.TITLE_VACATED,
     Kind.WITHDRAWAL,
 )
+FLAGLESS = frozenset({Kind.UPDATE, Kind.WITHDRAWAL, Kind.TITLE_VACATED})
 CLOCK_OF = {
     Kind.REVISION_VISIBILITY: (Clock.RECEIPT,),
     Kind.UPDATE: (Clock.PROCESSING,),
@@ -59,7 +60,7 @@ def _change(rng: random.Random, wiki_id: str, shape: Shape, number: int) -> Chan
         time += rng.choice((0, 1, 400_000, 999_999))
     rev_id = rng.randint(1, shape.revisions)
     page_id = (rev_id % shape.pages) + 1 if rng.random() < 0.93 else rng.randint(1, shape.pages)
-    flagless = kind in {Kind.UPDATE, Kind.WITHDRAWAL, Kind.TITLE_VACATED} or (kind is Kind.ASSERT and rng.random() < 0.3)
+    flagless = kind in FLAGLESS or (kind is Kind.ASSERT and rng.random() < 0.3)
     flags = [None if flagless else rng.random() > 0.2 for _ in Field]
     if kind in {Kind.EDIT, Kind.CREATE} and rng.random() < 0.7:
         flags = [True, True, True]

@@ -1,4 +1,4 @@
-"""Tables in memory that hold exactly the stored rows: the registers' law tried without a server, through the same codecs."""
+"""Tables in memory that hold exactly the stored rows: the registers tried without a server, with the same codecs."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Tables:
         workspace = Workspace(self.law, {}, {})
         self._load_revisions(workspace, revisions_of(batch))
         self._load_pages(workspace, pages_of(batch))
+        while extra := workspace.extra_pages():
+            self._load_pages(workspace, extra)
         verdicts = [workspace.absorb(change) for change in batch]
         closed = workspace.closed_gates()
         named = [key for key in self.revisions if self._pages_of(key) & closed.keys()]
@@ -73,7 +75,6 @@ class Tables:
             for format_ in FORMATS:
                 self.bodies.pop((*key, format_), None)
         self.wanted |= settled.wanted
-
 
     def _pages_of(self, key: RevKey) -> set[PageKey]:
         row = self.revisions.get(key)

@@ -223,9 +223,10 @@ class PageState:
         if self.reg is None or not self.reg.withdrawals:
             return False
         proved = [d for d in self.reg.withdrawals if d.rev_id == rev_id]
+        altered = False
         for deletion in proved:
-            self.delete(deletion, NEVER, suppresses=False)
-        return bool(proved)
+            altered |= self.delete(deletion, NEVER, suppresses=False)
+        return altered
 
     def supersedes_text(self, clock: int, time: int, rev_id: int, rev_dt: int, *, proved: bool) -> bool:
         """history.bodies = current: whether a contender supersedes a text supplied by such a change."""

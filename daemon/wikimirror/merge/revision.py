@@ -8,7 +8,7 @@ forgetting it never makes the result depend on order (P2, P3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -96,6 +96,15 @@ class RevisionState:
         """Whether settling took a value away."""
 
     @classmethod
+    def born(cls, key: RevKey, law: Law, change: Change) -> RevisionState:
+        """A revision that one candidate names first, showing all its fields, on a page without registers."""
+        state = cls(key, law)
+        state.change = change
+        state.page_id = change.page.page_id
+        state.dirty = True
+        return state
+
+    @classmethod
     def stored(  # noqa: PLR0913  # a row has that many parts
         cls,
         key: RevKey,
@@ -130,13 +139,22 @@ class RevisionState:
         return self.change is not None
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether nothing has named it yet."""
+        return self.is_new and self.change is None and self.reg is None
+
+    @property
     def pages(self) -> list[int]:
         """Every page that a change named for the revision (L5)."""
         return [self.page_id] if self.reg is None else self.reg.pages
 
-    def absorb(self, change: Change, page: PageState) -> bool:
-        """Take in what a change says of this, its own revision. Returns whether any register was altered."""
-        if self.is_new and self.change is None and self.reg is None and _is_simple(change, page):
+    def absorb(self, change: Change, page: PageState, others: Sequence[PageState] = ()) -> bool:
+        """Take in what a change says of this, its own revision. Returns whether any register was altered.
+
+        `others`: the further pages that were named for it. What they do not allow is not taken in either: it would be
+        dropped when settling, and a copy of the change would seem to alter something each time.
+        """
+        if self.is_unknown and _is_simple(change, page):
             self.change, self.page_id, self.dirty = change, change.page.page_id, True
             return True
         reg = self._registers(change)
@@ -148,9 +166,10 @@ class RevisionState:
             altered |= self._fact(reg, name, getattr(change, name), change)
         altered |= self.hide(change, self._hidden_by(change))
         proved = change.kind in PROOFS
-        if page.gate.passes(change.clock, change.time, change.rev_id, proved=proved):
+        pages = [page, *others]
+        if all(p.gate.passes(change.clock, change.time, change.rev_id, proved=proved) for p in pages):
             altered |= self._show(reg, change, proved=proved)
-            altered |= self._supply(reg, change, page, proved=proved)
+            altered |= self._supply(reg, change, pages, proved=proved)
         self.dirty |= altered
         return altered
 
@@ -290,7 +309,7 @@ class RevisionState:
         for name in ("parent_rev_id", "rev_dt", "is_minor"):
             self._fact(reg, name, getattr(first, name), first)
         self._show(reg, first, proved=False)
-        self._supply(reg, first, None, proved=False)
+        self._supply(reg, first, [], proved=False)
 
     def _name(self, reg: RevisionRegisters, change: Change) -> bool:
         altered = False
@@ -331,7 +350,7 @@ class RevisionState:
             altered = True
         return altered
 
-    def _supply(self, reg: RevisionRegisters, change: Change, page: PageState | None, *, proved: bool) -> bool:
+    def _supply(self, reg: RevisionRegisters, change: Change, pages: list[PageState], *, proved: bool) -> bool:
         altered = False
         for column, value, flagged in _supplied(change):
             stamp = Stamp(
@@ -341,7 +360,7 @@ class RevisionState:
             mine = [s for s in others if _class(s) == _class(stamp)]
             if mine and (mine[0].time, mine[0].identity) >= (stamp.time, stamp.identity):
                 continue
-            if page is not None and not self._held(column, stamp, [page]):
+            if pages and not self._held(column, stamp, pages):
                 continue
             if all((s.time, s.identity) < (stamp.time, stamp.identity) for s in others):
                 self._keep(column, value)

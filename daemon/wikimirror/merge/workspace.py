@@ -6,7 +6,7 @@ Pure. The mirror loads the pages and revisions that the batch names, locked; aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -87,7 +87,8 @@ class Workspace:
         if change.rev_id:
             if change.rev_id <= page.gate.beyond and _is_unproved_restatement(change, page):
                 self.asked.add(Reconcile(*change.page, change.rev_id, "restored_revision"))
-            revision_altered = self._revision(change.rev).absorb(change, page)
+            revision = self._revision(change.rev)
+            revision_altered = revision.absorb(change, page, self._other_pages(revision, page))
         hid = False
         for neighbour in change.neighbours:
             key = RevKey(change.page.wiki_id, neighbour.rev_id)
@@ -133,6 +134,12 @@ class Workspace:
         elif kind is Kind.TITLE_VACATED:
             altered = page.vacate_title(change)
         return altered, None
+
+    def _other_pages(self, revision: RevisionState, page: PageState) -> Sequence[PageState]:
+        if revision.is_unknown or revision.pages == [page.key.page_id]:
+            return ()
+        keys = (PageKey(page.key.wiki_id, page_id) for page_id in revision.pages)
+        return [self.pages[key] for key in keys if key != page.key and key in self.pages]
 
     def _revision(self, key: RevKey) -> RevisionState:
         revision = self.revisions.get(key)
