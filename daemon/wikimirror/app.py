@@ -6,6 +6,7 @@ Each function is one command's work, from checked settings to a report.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
@@ -318,8 +319,15 @@ def _now() -> int:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs to the end, or until interrupted: either way everything that was opened is closed."""
+    tune_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_until_terminated(work))
+
+
+def tune_collector() -> None:
+    """Lets Python's cycle collector run seldom: a batch is thousands of objects without cycles (docs/benchmarks.md)."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:

@@ -99,7 +99,7 @@ class PageRegisters(msgspec.Struct, omit_defaults=True, kw_only=True):
 class PageState:
     """One page while a batch is absorbed."""
 
-    __slots__ = ("contenders", "dirty", "gate", "is_new", "key", "law", "published", "reg", "superseded")
+    __slots__ = ("contenders", "dirty", "first_gate", "gate", "is_new", "key", "law", "published", "reg", "superseded")
 
     def __init__(
         self,
@@ -121,6 +121,8 @@ class PageState:
         self.superseded: set[int] = set()
         """Revisions whose candidates were outranked or ceased to count: their texts may have to go."""
         self.gate = OPEN if registers is None else self._gate(registers)
+        self.first_gate = self.gate
+        """The gate as it was when the batch began."""
 
     @property
     def is_simple(self) -> bool:
@@ -151,6 +153,32 @@ class PageState:
         self.contenders = kept
         self.dirty = True
         return None
+
+    def succeed(self, change: Change) -> bool:
+        """`offer` in the common case: a change that outdoes the only contender of a page without registers.
+
+        Returns False, having done nothing, when it is not that.
+        """
+        if self.contenders:
+            other = self.contenders[0]
+            if len(self.contenders) > 1 or not (
+                change.rev_dt > other.rev_dt
+                and change.time >= other.time
+                and change.rev_id >= other.rev_id
+                and change.clock == other.clock
+                and (change.title is not None or other.title is None)
+                and (change.namespace_id is not None or other.namespace_id is None)
+                and (change.is_redirect is not None or other.is_redirect is None)
+                and (change.url is not None or other.url is None)
+                and (change.wikibase_item_id is not None or other.wikibase_item_id is None)
+            ):
+                return False
+            self.superseded.add(other.rev_id)
+        if change.published > self.published:
+            self.published = change.published
+        self.contenders = [change]
+        self.dirty = True
+        return True
 
     def set_floor(self, change: Change) -> bool:
         """L3: a restoration or an assert proves that what came before on its clock is gone."""
@@ -362,9 +390,10 @@ _ATTRIBUTES: Final = ("title", "namespace_id", "is_redirect", "url", "wikibase_i
 def _outdoes(newer: Contender, older: Contender) -> bool:
     """Whether `newer` outranks `older`, counts wherever it counts and states all that it states."""
     return (
-        newer.clock == older.clock
+        newer.rev_dt >= older.rev_dt
+        and newer.clock == older.clock
         and _rank(newer) > _rank(older)
-        and second(newer.time) >= second(older.time)
+        and (newer.time >= older.time or second(newer.time) >= second(older.time))
         and (newer.kind in PROOFS or (older.kind not in PROOFS and newer.rev_id >= older.rev_id))
         and (newer.title is not None or older.title is None)
         and (newer.namespace_id is not None or older.namespace_id is None)

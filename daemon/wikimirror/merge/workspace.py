@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wikimirror.merge.law import CANDIDATES, PROOFS, SILENT, Law
 from wikimirror.merge.page import Gate, PageState, deletion_of
@@ -61,13 +61,12 @@ class Workspace:
         self.asked: set[Reconcile] = set()
         """What a change of the batch asks for whatever the registers hold."""
         self._seen: set[bytes] = set()
-        self._gates = {key: page.gate for key, page in pages.items()}
+        self._superseded: set[RevKey] = set()
 
     def add_page(self, page: PageState) -> None:
         """A page loaded after the others."""
         if page.key not in self.pages:
             self.pages[page.key] = page
-            self._gates[page.key] = page.gate
 
     def add_missing_pages(self, keys: Iterable[PageKey]) -> None:
         """Pages that were looked for and are not there yet."""
@@ -82,6 +81,8 @@ class Workspace:
         page = self.pages.get(change.page)
         if page is None:
             page = self.pages[change.page] = PageState(change.page, self.law)
+        if self._absorb_plainly(change, page):
+            return None
         altered, refusal = self._absorb_page(change, page)
         revision_altered = False
         if change.rev_id:
@@ -89,20 +90,44 @@ class Workspace:
                 self.asked.add(Reconcile(*change.page, change.rev_id, "restored_revision"))
             revision = self._revision(change.rev)
             revision_altered = revision.absorb(change, page, self._other_pages(revision, page))
+        hid = change.neighbours != () and self._absorb_neighbours(change)
+        hides = _hides(change)
+        if refusal is not None or change.kind not in CANDIDATES:
+            if refusal in {Refusal.DELETED, Refusal.RESTORED}:
+                if not (altered or hid or (hides and revision_altered)):
+                    return refusal
+            elif not (altered or revision_altered or hid):
+                return Refusal.STALE
+        if hides or hid or change.is_revert or change.kind not in _PLAIN or change.vacates:
+            self._note_retraction(change, hid=hid)
+        return None
+
+    def _absorb_plainly(self, change: Change, page: PageState) -> bool:
+        """The common case in few steps: the next revision of a page to which nothing ever happened but edits.
+
+        Returns False, having done nothing, when the change is not that; the general way then gives the same.
+        """
+        if not (
+            change.kind in _MAKERS
+            and change.text_visible is True
+            and change.editor_visible is True
+            and change.comment_visible is True
+            and page.reg is None
+            and not (change.neighbours or change.vacates or change.is_revert)
+        ):
+            return False
+        key = change.rev
+        if key in self.revisions or not page.succeed(change):
+            return False
+        self.revisions[key] = RevisionState.born(key, self.law, change)
+        return True
+
+    def _absorb_neighbours(self, change: Change) -> bool:
         hid = False
         for neighbour in change.neighbours:
             key = RevKey(change.page.wiki_id, neighbour.rev_id)
             hid |= self._revision(key).absorb_neighbour(change, neighbour.fields)
-        if refusal in {Refusal.DELETED, Refusal.RESTORED}:
-            hid |= revision_altered and bool(_hidden_fields(change))
-            if not (altered or hid):
-                return refusal
-        elif refusal is Refusal.STALE and not (altered or revision_altered or hid):
-            return refusal
-        elif refusal is None and change.kind not in CANDIDATES and not (altered or revision_altered or hid):
-            return Refusal.STALE
-        self._note_retraction(change, hid=hid)
-        return None
+        return hid
 
     def _absorb_page(self, change: Change, page: PageState) -> tuple[bool, Refusal | None]:
         kind = change.kind
@@ -118,14 +143,14 @@ class Workspace:
                     altered |= page.prove_withdrawals(change.rev_id)
             winner = page.contenders[0] if page.contenders else None
             refusal = page.offer(change)
-            if kind is not Kind.WITHDRAWAL:
+            if kind is not Kind.WITHDRAWAL and page.reg is not None:
                 altered |= page.prove_withdrawals(change.rev_id)
             if (
                 winner is not None
-                and change.parent_rev_id == winner.rev_id
-                and change.rev_id != winner.rev_id
                 and page.contenders
                 and page.contenders[0] is winner
+                and change.parent_rev_id == winner.rev_id
+                and change.rev_id != winner.rev_id
             ):
                 self.asked.add(Reconcile(*change.page, change.rev_id, "losing_child"))
             return altered, refusal
@@ -170,7 +195,7 @@ class Workspace:
         return {
             key: page.gate
             for key, page in self.pages.items()
-            if page.gate != self._gates.get(key, Gate()) and not page.is_new
+            if page.gate is not page.first_gate and page.gate != page.first_gate and not page.is_new
         }
 
     def superseded(self) -> tuple[set[RevKey], set[RevKey]]:
@@ -189,6 +214,7 @@ class Workspace:
                 for rev_id in page.superseded:
                     if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
                         (load if rev_id in contending else drop).add(rev)
+        self._superseded = drop
         return load, drop
 
     def extra_pages(self) -> set[PageKey]:
@@ -196,6 +222,7 @@ class Workspace:
         return {
             page
             for key, revision in self.revisions.items()
+            if revision.change is None
             for page_id in revision.pages
             if (page := PageKey(key.wiki_id, page_id)) not in self.pages and page_id
         }
@@ -203,12 +230,13 @@ class Workspace:
     def settle(self) -> Settled:
         """The rows to write, once everything wanted is loaded."""
         settled = Settled(gates=self.closed_gates())
-        settled.superseded = sorted(self.superseded()[1])
+        settled.superseded = sorted(self._superseded - self.revisions.keys())
         simple = settled.revisions.append
         for rev, revision in self.revisions.items():
             if revision.change is not None:
                 page = self.pages[revision.change.page]
-                revision.settle([page])
+                if page.gate is not page.first_gate or revision.change.bodies:
+                    revision.settle([page])
                 if revision.change is not None:
                     simple(revision)
                     continue
@@ -239,6 +267,17 @@ class Workspace:
                     settled.wanted.add(Reconcile(*key, 0, reason))
 
 
+_PLAIN: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UPDATE, Kind.ASSERT})
+"""Kinds that take nothing away and give nothing back by themselves."""
+
+
+_MAKERS: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE})
+
+
+def _hides(change: Change) -> bool:
+    return change.text_visible is False or change.editor_visible is False or change.comment_visible is False
+
+
 def _is_unproved_restatement(change: Change, page: PageState) -> bool:
     """A live page was restored, and this speaks, unproved, of a revision that had gone with its deletion (L2, L4)."""
     flags = (change.text_visible, change.editor_visible, change.comment_visible)
@@ -252,6 +291,8 @@ def _is_unproved_restatement(change: Change, page: PageState) -> bool:
 
 
 def _hidden_fields(change: Change) -> tuple[str, ...]:
+    if not _hides(change):
+        return ()
     flags = (change.text_visible, change.editor_visible, change.comment_visible)
     return tuple(f.value for f, flag in zip(Field, flags, strict=True) if flag is False)
 

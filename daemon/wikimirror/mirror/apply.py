@@ -27,7 +27,7 @@ from wikimirror.mirror.codec import use_microseconds
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.corrections import Corrected, record_corrections
 from wikimirror.mirror.dead_letters import SetAside, empty_payloads, set_aside
-from wikimirror.mirror.load import complete_workspace, open_workspace
+from wikimirror.mirror.load import complete_workspace, open_workspace, read_hints
 from wikimirror.mirror.store import store
 from wikimirror.model import Batch, Entry, PageKey, Unread
 
@@ -126,20 +126,19 @@ class Applier:
     async def _write(self, entries: Sequence[Entry], now: int) -> Applied:
         session = self.session
         workspace = await open_workspace(session, [entry.change for entry in entries], self.law)
+        hints = await read_hints(session)
         verdicts = [Verdict(entry, workspace.absorb(entry.change)) for entry in entries]
-        await complete_workspace(session, workspace)
+        await complete_workspace(session, workspace, hints)
         settled = workspace.settle()
         touched = await store(session, settled)
         verdicts = await write_ledger(session, verdicts, now)
-        await write_reconcile(session, workspace, settled, [v.entry.change for v in verdicts if v.refusal is None])
+        applied = [v.entry.change for v in verdicts if v.refusal is None]
+        await write_reconcile(session, workspace, settled, applied, hints)
         await self._correct(workspace, settled, touched, entries, now)
-        result = Applied()
-        for verdict in verdicts:
-            if verdict.refusal is None:
-                result.applied[verdict.entry.change.kind.value] += 1
-            else:
-                result.refused[verdict.refusal.value] += 1
-        return result
+        return Applied(
+            applied=Counter([change.kind.value for change in applied]),
+            refused=Counter([v.refusal.value for v in verdicts if v.refusal is not None]),
+        )
 
     async def _correct(
         self, workspace: Workspace, settled: Settled, touched: dict[PageKey, int], entries: Sequence[Entry], now: int

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.workspace import Reconcile, Settled, Workspace
 from wikimirror.mirror.connect import Session
-from wikimirror.mirror.load import missing_revisions
-from wikimirror.model import Change, Entry, Kind, RevKey
+from wikimirror.mirror.load import Hints, missing_revisions
+from wikimirror.model import Change, Entry, Kind, PageKey, RevKey
 
 LEDGER_COLUMNS: Final = (
     "change_id", "wiki_id", "page_id", "rev_id", "kind", "clock", "time", "published", "received", "applied",
@@ -43,9 +43,9 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) ON CONF
 """
 _ARRIVED: Final = """
 DELETE FROM reconcile r USING unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
-WHERE EXISTS (SELECT FROM reconcile WHERE reason = 'unknown_parent')
-    AND r.reason = 'unknown_parent' AND r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
+WHERE r.reason = 'unknown_parent' AND r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
 """
+_MAKES_A_REVISION: Final = frozenset({Kind.EDIT, Kind.MOVE})
 
 
 class Verdict(NamedTuple):
@@ -55,7 +55,7 @@ class Verdict(NamedTuple):
     refusal: Refusal | None
 
 
-async def write_ledger(session: Session, verdicts: Sequence[Verdict], applied: int) -> list[Verdict]:
+async def write_ledger(session: Session, verdicts: list[Verdict], applied: int) -> list[Verdict]:
     """Append each change once. Returns the verdicts, those of changes accepted before as `duplicate`.
 
     A change that altered something is new: by the law a copy alters nothing. So only refused ones are looked up.
@@ -66,10 +66,12 @@ async def write_ledger(session: Session, verdicts: Sequence[Verdict], applied: i
         published = [change.published for change in refused]
         rows = await session.fetch(_KNOWN, [change.identity for change in refused], min(published), max(published))
         known = {row[0] for row in rows}
-    final = [
-        Verdict(v.entry, Refusal.DUPLICATE) if v.refusal is not None and v.entry.change.identity in known else v
-        for v in verdicts
-    ]
+    final = verdicts
+    if known:
+        final = [
+            Verdict(v.entry, Refusal.DUPLICATE) if v.refusal is not None and v.entry.change.identity in known else v
+            for v in verdicts
+        ]
     rows = [_ledger_row(v, applied) for v in final if v.refusal is not Refusal.DUPLICATE]
     if rows:
         await session.connection.copy_records_to_table("change", records=rows, columns=LEDGER_COLUMNS)
@@ -77,7 +79,7 @@ async def write_ledger(session: Session, verdicts: Sequence[Verdict], applied: i
 
 
 async def write_reconcile(
-    session: Session, workspace: Workspace, settled: Settled, applied: Sequence[Change]
+    session: Session, workspace: Workspace, settled: Settled, applied: Sequence[Change], hints: Hints
 ) -> None:
     """Open the rows that the batch calls for, and close those it answers."""
     wanted = settled.wanted | await _unknown_parents(session, workspace, applied)
@@ -88,8 +90,8 @@ async def write_reconcile(
     if settled.settled_revisions:
         keys = zip(*settled.settled_revisions, strict=True)
         await session.execute(_CLOSE_REVISIONS, *(list(key) for key in keys), list(_DECIDED), *columns)
-    new = [revision.key for revision in settled.revisions if revision.is_new]
-    if new:
+    if hints.unknown_parents:
+        new = [revision.key for revision in settled.revisions if revision.is_new]
         await session.execute(_ARRIVED, [key.wiki_id for key in new], [key.rev_id for key in new])
     if wanted:
         await session.execute(_OPEN, *columns)
@@ -100,15 +102,14 @@ async def _unknown_parents(session: Session, workspace: Workspace, applied: Sequ
 
     The first change of a page seen says nothing: a mirror that began in the middle has no older revisions.
     """
-    parents = {
-        RevKey(change.page.wiki_id, change.parent_rev_id): change.page
-        for change in applied
-        if change.kind in {Kind.EDIT, Kind.MOVE}
-        and change.parent_rev_id
-        and not workspace.pages[change.page].is_new
-        and RevKey(change.page.wiki_id, change.parent_rev_id) not in workspace.revisions
-        and not workspace.pages[change.page].knew(change.parent_rev_id)
-    }
+    parents: dict[RevKey, PageKey] = {}
+    for change in applied:
+        if change.parent_rev_id and change.kind in _MAKES_A_REVISION:
+            page = workspace.pages[change.page]
+            if not page.is_new and not page.knew(change.parent_rev_id):
+                key = RevKey(change.page.wiki_id, change.parent_rev_id)
+                if key not in workspace.revisions:
+                    parents[key] = change.page
     missing = await missing_revisions(session, parents)
     return {Reconcile(*parents[key], key.rev_id, "unknown_parent") for key in missing}
 

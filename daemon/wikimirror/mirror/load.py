@@ -7,7 +7,7 @@ locked: two writers that create the same one collide on its primary key, and the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from wikimirror.merge.law import Law
 from wikimirror.merge.workspace import Workspace, pages_of, revisions_of
@@ -51,6 +51,26 @@ JOIN revision r ON r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
 """
 
 
+_HINTS: Final = """
+SELECT EXISTS (SELECT FROM revision_page),
+    EXISTS (SELECT FROM reconcile WHERE reason = 'unknown_parent')
+"""
+
+
+class Hints(NamedTuple):
+    """Whether rare rows exist at all: most batches need not look for theirs. Read under the batch's page locks."""
+
+    merged: bool
+    unknown_parents: bool
+
+
+async def read_hints(session: Session) -> Hints:
+    """One cheap look for a whole batch."""
+    row = await session.fetchrow(_HINTS)
+    assert row is not None  # noqa: S101  # a SELECT of two EXISTS has one row
+    return Hints(*row)
+
+
 async def open_workspace(session: Session, changes: Sequence[Change], law: Law) -> Workspace:
     """The registers of all that `changes` name, their pages locked."""
     workspace = Workspace(law, {}, {})
@@ -60,14 +80,14 @@ async def open_workspace(session: Session, changes: Sequence[Change], law: Law) 
     return workspace
 
 
-async def complete_workspace(session: Session, workspace: Workspace) -> None:
+async def complete_workspace(session: Session, workspace: Workspace, hints: Hints) -> None:
     """After absorbing: whatever else must be settled with the batch."""
     closed = workspace.closed_gates()
     if closed:
         rows = await session.fetch(_WITH_REGISTERS, *_columns(closed))
         _add_revisions(workspace, rows)
     load, drop = workspace.superseded()
-    if drop:
+    if drop and hints.merged:
         load |= {RevKey(*row) for row in await session.fetch(_MERGED, *_columns(drop))}
     await _load_revisions(session, workspace, load)
     await _load_extra_pages(session, workspace)

@@ -154,16 +154,19 @@ async def _store_revisions(session: Session, revisions: Iterable[RevisionState])
 
 
 async def _store_texts(session: Session, settled: Settled) -> None:
-    dropped = [(*r.key, format_) for r in settled.revisions for format_ in r.dropped]
+    dropped: list[tuple[str, int, str]] = []
+    new: list[tuple[str, int, str, str]] = []
+    replaced: list[tuple[str, int, str, str]] = []
+    for revision in settled.revisions:
+        if revision.change is not None and not revision.change.bodies:
+            continue
+        target = new if revision.is_new else replaced
+        target += [(*revision.key, format_, text) for format_, text in revision.new_texts()]
+        dropped += [(*revision.key, format_) for format_ in revision.dropped]
     if dropped:
         await session.execute(_DROP_FORMATS, *_arrays(dropped))
     if settled.superseded:
         await session.execute(_DROP_TEXTS, *_arrays(settled.superseded))
-    new: list[tuple[str, int, str, str]] = []
-    replaced: list[tuple[str, int, str, str]] = []
-    for revision in settled.revisions:
-        target = new if revision.is_new else replaced
-        target += [(*revision.key, format_, text) for format_, text in revision.new_texts()]
     if new:
         await session.connection.copy_records_to_table(
             "body", records=new, columns=("wiki_id", "rev_id", "format", "text")

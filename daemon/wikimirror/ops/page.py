@@ -73,8 +73,6 @@ async def _find(session: Session, wiki_id: str, page: int | str) -> PageKey:
         return PageKey(wiki_id, page)
     title = page.replace("_", " ")
     page_id = await session.fetchval(_BY_TITLE, wiki_id, title)
-    if page_id is None and title.isdecimal():
-        return PageKey(wiki_id, int(title))
     if page_id is None:
         raise _unknown(wiki_id, page)
     return PageKey(wiki_id, page_id)

@@ -6,13 +6,16 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 from wikimirror.merge.law import Law
 from wikimirror.merge.scope import Scope
 from wikimirror.mirror.apply import Applied, Applier
 from wikimirror.mirror.checkpoints import Held, take_over
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.ledger import ensure_partitions, prune
 from wikimirror.model import MICROSECONDS, Lane, Record
 from wikimirror.ops.reports import OnProgress, PlayReport
 from wikimirror.pipeline.assemble import Assembler
@@ -27,14 +30,15 @@ async def play(
     recordings = list(recordings)
     lanes = [Lane(*recording.partition) for recording in recordings]
 
-    async def records() -> AsyncIterator[Record]:
+    async def records() -> AsyncGenerator[Record]:
         for recording in recordings:
-            async for record in recording.read({}):
-                yield record
+            async with aclosing(recording.read({})) as reading:
+                async for record in reading:
+                    yield record
 
-    return await play_records(
-        session, records(), lanes, settings, on_progress, files=[recording.partition.topic for recording in recordings]
-    )
+    files = [recording.partition.topic for recording in recordings]
+    async with aclosing(records()) as reading:
+        return await play_records(session, reading, lanes, settings, on_progress, files=files)
 
 
 async def play_records(  # noqa: PLR0913  # each is needed and none goes with another
@@ -52,6 +56,7 @@ async def play_records(  # noqa: PLR0913  # each is needed and none goes with an
 
     `deadline`: on time.monotonic; reading then stops, what was read is applied.
     """
+    await _keep_ledger(session, settings)
     held = {lane: await _hold(session, lane) for lane in lanes}
     settled = settings.apply
     scope = Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
@@ -60,20 +65,24 @@ async def play_records(  # noqa: PLR0913  # each is needed and none goes with an
     applied, ignored, read = Applied(), Counter[str](), 0
     started = time.monotonic()
 
+    age = settled.batch_age_ms / 1000
+    begun = started
+
     async def flush() -> None:
-        nonlocal read
+        nonlocal read, begun
         if not assembler.read:
             return
         batch, left_out, count = assembler.take()
         applied.add(await applier.apply(batch))
         ignored.update(left_out)
         read += count
-        on_progress(read, total, read / max(time.monotonic() - started, 1e-6))
+        begun = time.monotonic()
+        on_progress(read, total, read / max(begun - started, 1e-6))
 
     try:
         async for record in records:
             assembler.add(record)
-            if assembler.is_full:
+            if assembler.is_full or time.monotonic() - begun >= age:
                 await flush()
                 if deadline is not None and time.monotonic() >= deadline:
                     break
@@ -90,6 +99,14 @@ async def play_records(  # noqa: PLR0913  # each is needed and none goes with an
         seconds=time.monotonic() - started,
         files=files or [],
     )
+
+
+async def _keep_ledger(session: Session, settings: Settings) -> None:
+    """Partitions of the ledger for this month and the next are there, and what is older than ledger.keep is not."""
+    today = datetime.now(tz=UTC).date()
+    await ensure_partitions(session, today, today + timedelta(days=31))
+    if settings.ledger.keep is not None:
+        await prune(session, settings.ledger.keep)
 
 
 def law_of(settings: Settings) -> Law:

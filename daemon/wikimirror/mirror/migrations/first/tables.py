@@ -179,6 +179,7 @@ CREATE TABLE reconcile (
     change_id bytea,
     PRIMARY KEY (wiki_id, page_id, rev_id, reason)
 )""",
+    "CREATE INDEX reconcile_unknown_parent ON reconcile (wiki_id, rev_id) WHERE reason = 'unknown_parent'",
 )
 
 COMPRESSION: Final = """
