@@ -55,7 +55,7 @@ mutants: $(VENV)/.dev ## Break the law and its application on purpose; the tests
 	$(BIN)/python tests/mutants/run.py $(ARGS)
 
 bench: $(VENV)/.dev ## Measure decoding and applying, and write docs/benchmarks.md
-	$(BIN)/python tests/bench/run.py $(ARGS)
+	$(BIN)/python -m tests.bench.run $(ARGS)
 
 clean: ## Remove .venv, caches and build products (the demo's database stays)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,11 +6,11 @@ Pure. The mirror loads the pages and revisions that the batch names, locked; aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from wikimirror.merge.law import CANDIDATES, PROOFS, SILENT, Law
+from wikimirror.merge.law import CANDIDATES, NEVER, PROOFS, SILENT, Law
 from wikimirror.merge.page import Gate, PageState, deletion_of
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.revision import RevisionState
@@ -209,11 +209,9 @@ class Workspace:
         if self.law.bodies == "all":
             return load, drop
         for key, page in self.pages.items():
-            if page.superseded:
-                contending = {c.rev_id for c in page.contenders}
-                for rev_id in page.superseded:
-                    if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
-                        (load if rev_id in contending else drop).add(rev)
+            for rev_id in page.superseded:
+                if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
+                    (load if any(c.rev_id == rev_id for c in page.contenders) else drop).add(rev)
         self._superseded = drop
         return load, drop
 
@@ -306,3 +304,43 @@ def revisions_of(changes: Iterable[Change]) -> list[RevKey]:
     """Every revision that the changes name, sorted."""
     own = {change.rev for change in changes if change.rev_id}
     return sorted(own | {RevKey(c.page.wiki_id, n.rev_id) for c in changes for n in c.neighbours})
+
+
+def revisions_to_read(changes: Iterable[Change], pages: Mapping[PageKey, PageState]) -> list[RevKey]:
+    """Those of `revisions_of` that may be stored already, sorted.
+
+    The next revision of a page that only ever saw edits is new, as a rule. It is a guess: where it is wrong, storing
+    the revision collides with the stored one, and the batch is done again with all of them read.
+    """
+    latest: dict[PageKey, tuple[int, int, int]] = {}
+    wanted: set[RevKey] = set()
+    for change in changes:
+        key = change.page
+        last = latest.get(key)
+        if last is None:
+            last = latest[key] = _last_of(pages.get(key))
+        this = (change.rev_dt, change.rev_id, change.time)
+        if (
+            this > last
+            and change.rev_id > last[1]
+            and change.kind in _MAKERS
+            and not change.neighbours
+        ):
+            latest[key] = this
+        else:
+            wanted.add(change.rev)
+            wanted.update(RevKey(key.wiki_id, n.rev_id) for n in change.neighbours)
+    return sorted(key for key in wanted if key.rev_id)
+
+
+_NOTHING: Final = (NEVER, 0, NEVER)
+_EVERYTHING: Final = (-NEVER, 0, -NEVER)
+
+
+def _last_of(page: PageState | None) -> tuple[int, int, int]:
+    if page is None:
+        return _NOTHING
+    if page.reg is not None or len(page.contenders) != 1:
+        return _EVERYTHING
+    last = page.contenders[0]
+    return last.rev_dt, last.rev_id, last.time

@@ -5,7 +5,8 @@
       → ledger, corrections, reconcile rows, dead letters → COMMIT
 
 A batch that Postgres refuses for its data is done again in halves, each under a savepoint, until the bad record stands
-alone; that one is set aside. Two writers that created the same row at once collide: the later does its batch again.
+alone; that one is set aside. Two writers that created the same row at once collide, as does a batch that took a stored
+revision for a new one: the later does its batch again.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Applier:
         self.session = session
         self.law = law
         self._ready = False
+        self._guess = True
 
     async def apply(self, batch: Batch) -> Applied:
         """Apply a batch whole, or not at all.
@@ -76,6 +78,10 @@ class Applier:
         for _ in range(ATTEMPTS):
             try:
                 return await self._attempt(batch, bisect=bisect)
+            except DatabaseUnavailable as error:
+                # A deadlock leaves the transaction as a fault of the environment.
+                if getattr(error.__cause__, "sqlstate", None) not in COLLISIONS:
+                    raise
             except asyncpg.PostgresError as error:
                 if error.sqlstate in COLLISIONS:
                     continue
@@ -125,7 +131,7 @@ class Applier:
 
     async def _write(self, entries: Sequence[Entry], now: int) -> Applied:
         session = self.session
-        workspace = await open_workspace(session, [entry.change for entry in entries], self.law)
+        workspace = await open_workspace(session, [e.change for e in entries], self.law, guess=self._guess)
         hints = await read_hints(session)
         verdicts = [Verdict(entry, workspace.absorb(entry.change)) for entry in entries]
         await complete_workspace(session, workspace, hints)

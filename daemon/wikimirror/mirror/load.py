@@ -2,6 +2,7 @@
 
 Page rows are locked in key order before any register is read. A page or revision that does not exist yet cannot be
 locked: two writers that create the same one collide on its primary key, and the later one does its batch again.
+So does a batch that took a stored revision for a new one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from wikimirror.merge.law import Law
-from wikimirror.merge.workspace import Workspace, pages_of, revisions_of
+from wikimirror.merge.workspace import Workspace, pages_of, revisions_of, revisions_to_read
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.rows import PAGE_COLUMNS, REVISION_COLUMNS, page_state, revision_state
 from wikimirror.model import Change, PageKey, RevKey
@@ -71,11 +72,15 @@ async def read_hints(session: Session) -> Hints:
     return Hints(*row)
 
 
-async def open_workspace(session: Session, changes: Sequence[Change], law: Law) -> Workspace:
-    """The registers of all that `changes` name, their pages locked."""
+async def open_workspace(session: Session, changes: Sequence[Change], law: Law, *, guess: bool) -> Workspace:
+    """The registers of all that `changes` name, their pages locked.
+
+    `guess`: revisions that are new as a rule are not looked for; see `revisions_to_read`.
+    """
     workspace = Workspace(law, {}, {})
     await _load_pages(session, workspace, pages_of(changes))
-    await _load_revisions(session, workspace, revisions_of(changes))
+    keys = revisions_to_read(changes, workspace.pages) if guess else revisions_of(changes)
+    await _load_revisions(session, workspace, keys)
     await _load_extra_pages(session, workspace)
     return workspace
 

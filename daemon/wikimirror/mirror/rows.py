@@ -64,7 +64,13 @@ def revision_row(revision: RevisionState) -> tuple[object, ...]:
     """A revision as REVISION_COLUMNS."""
     change = revision.change
     if change is not None:
-        return (*revision.key, *revision.row(), int(change.clock), change.time, change.identity, None)
+        # The common row, spelled out: what `revision.row()` says of a revision that shows all its fields.
+        name = change.editor_name
+        return (
+            change.page.wiki_id, change.rev_id, change.page.page_id, change.parent_rev_id, change.rev_dt, name,
+            None if name is None else change.editor_id, change.comment, change.is_minor, change.sha1, change.size,
+            change.content_model, True, True, True, change.clock, change.time, change.identity, None,
+        )  # fmt: skip
     return (*revision.key, *revision.row(), None, None, None, _encode(revision.reg).decode())
 
 
