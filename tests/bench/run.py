@@ -7,9 +7,9 @@ import asyncio
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,14 +80,9 @@ async def measure(server: EmbeddedPostgres, workload: Workload, rounds: int) -> 
         async with await connect(url) as session:
             await use_microseconds(session.connection)
             await make_tables(session)
-        steps: list[Callable[[], object]] = [
-            lambda: _time_copy(url, batches),
-            lambda: _time_apply(url, load, workload),
-        ]
-        first = number % 2
-        for step in (first, 1 - first):
-            seconds = await steps[step]()  # type: ignore[misc]  # both are coroutine functions
-            (measured.floor, measured.apply)[step].append(workload.changes / seconds)
+        for copies in (number % 2 == 0, number % 2 == 1):
+            seconds = await (_time_copy(url, batches) if copies else _time_apply(url, load, workload))
+            (measured.floor if copies else measured.apply).append(workload.changes / seconds)
     return measured
 
 
@@ -160,13 +155,13 @@ def report(measured: list[Measured], rates: dict[str, tuple[int, float, list[flo
         "Written by `make bench`; do not edit. Rates depend on the machine and on what else it does: compare ratios,",
         "which are of one round each, apply and COPY in turns.",
         "",
-        f"{datetime.now(tz=UTC):%Y-%m-%d}; {_machine()}; Python {platform.python_version()}; {server}, fsync on, over a",
-        "Unix socket on the same machine. One connection, one process; decoding is not part of apply.",
+        f"{datetime.now(tz=UTC):%Y-%m-%d}; {_machine()}; Python {platform.python_version()}; {server}, fsync on,",
+        "over a Unix socket on the same machine. One connection, one process; decoding is not part of apply.",
         "",
         "## Apply over a bare COPY",
         "",
-        "The floor is a COPY of a page, a revision, a ledger and (with bodies) a body row for each change into tables of",
-        "the same columns and indexes, in batches and transactions of the same size. Apply does all it does for real:",
+        "The floor is a COPY of a page, a revision, a ledger and (with bodies) a body row for each change into tables",
+        "of the same columns and indexes, in batches and transactions of the same size. Apply does all it does for real:",
         f"locks, registers, the merge law, ledger, checkpoint. The goal is {GOAL}.",
         "",
         "| workload | changes | batch | ratio (median) | ratio of each round | apply, changes/s | COPY, changes/s |",
@@ -225,9 +220,14 @@ async def main(rounds: int, scale: float) -> str:
                     workload.batch, workload.bodies,
                 )  # fmt: skip
                 result = await measure(server, scaled, rounds)
-                print(f"{workload.name}: {' '.join(f'{ratio:.2f}' for ratio in result.ratios)} of COPY", flush=True)
+                _tell(f"{workload.name}: {' '.join(f'{ratio:.2f}' for ratio in result.ratios)} of COPY")
                 measured.append(result)
     return report(measured, decode_rates(rounds), version)
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
@@ -238,4 +238,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     text = asyncio.run(main(arguments.rounds, arguments.scale))
     arguments.out.write_text(text)
-    print(text)
+    _tell(text)

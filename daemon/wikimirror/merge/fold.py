@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 from wikimirror.merge.law import CANDIDATES, FIELD_OF, PROOFS, SILENT, Law, PageRow, RevisionRow, beats, second
 from wikimirror.model import Change, Field, Kind, PageKey, RevKey
 
-
 T = TypeVar("T")
 
 
@@ -92,9 +91,7 @@ class _Fold:
         """L2, L7: real deletions, and withdrawals proved by a candidate that names the same revision."""
         named = {c.rev_id for c in self.of_page(page) if c.kind in CANDIDATES and c.kind is not Kind.WITHDRAWAL}
         return [
-            c
-            for c in self.of_page(page)
-            if c.kind is Kind.DELETE or (c.kind is Kind.WITHDRAWAL and c.rev_id in named)
+            c for c in self.of_page(page) if c.kind is Kind.DELETE or (c.kind is Kind.WITHDRAWAL and c.rev_id in named)
         ]
 
     def survives(self, change: Change, page: PageKey) -> bool:
@@ -195,7 +192,7 @@ class _Fold:
         )
 
     def not_vacated(self, rev: RevKey, change: Change) -> bool:
-        """L7: vacating a page takes the texts that were there; a moved page's are those of revisions before the move."""
+        """L7: vacating a page takes the texts that were there; of a moved page those of revisions before."""
         for page in {c.page for c in self.naming(rev)}:
             left = [c for c in self.of_page(page) if c.kind is Kind.WITHDRAWAL or c.vacates]
             moved = [c for c in self.of_page(page) if c.kind is Kind.TITLE_VACATED]

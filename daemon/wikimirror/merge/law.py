@@ -11,7 +11,16 @@ NEVER: Final = -(2**62)
 CLOCKS: Final = (Clock.ACTION, Clock.RECEIPT, Clock.PROCESSING)
 
 CANDIDATES: Final = frozenset(
-    {Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UNDELETE, Kind.VISIBILITY_CHANGE, Kind.UPDATE, Kind.ASSERT, Kind.WITHDRAWAL}
+    {
+        Kind.CREATE,
+        Kind.EDIT,
+        Kind.MOVE,
+        Kind.UNDELETE,
+        Kind.VISIBILITY_CHANGE,
+        Kind.UPDATE,
+        Kind.ASSERT,
+        Kind.WITHDRAWAL,
+    }
 )
 """Kinds that state what a page is (L2); a withdrawal states that it is `vacated` (L7)."""
 PROOFS: Final = frozenset({Kind.UNDELETE, Kind.ASSERT})

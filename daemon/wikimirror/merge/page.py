@@ -135,9 +135,7 @@ class PageState:
             self.published = change.published
             self.dirty = True
         gate = self.gate
-        if gate is not OPEN and not gate.passes(
-            change.clock, change.time, change.rev_id, proved=change.kind in PROOFS
-        ):
+        if gate is not OPEN and not gate.passes(change.clock, change.time, change.rev_id, proved=change.kind in PROOFS):
             return self._why_refused(change)
         kept: list[Contender] = []
         for other in self.contenders:
@@ -174,8 +172,7 @@ class PageState:
             ):
                 return False
             self.superseded.add(other.rev_id)
-        if change.published > self.published:
-            self.published = change.published
+        self.published = max(self.published, change.published)
         self.contenders = [change]
         self.dirty = True
         return True
@@ -304,7 +301,8 @@ class PageState:
         """Whether a proof that the page exists lies too close to its deletions to tell which came last."""
         reg = self._registers()
         return any(
-            floor != NEVER and not any(
+            floor != NEVER
+            and not any(
                 is_before(clock, floor, other, deletion, self.law.skew)
                 for other, deletion in enumerate(reg.deletions)
                 if deletion != NEVER
@@ -353,7 +351,8 @@ class PageState:
         self.dirty = True
         reg = self._registers()
         self.gate = gate = self._gate(reg)
-        alive, gone = [], []
+        alive: list[Contender] = []
+        gone: list[Contender] = []
         for c in self.contenders:
             (alive if gate.passes(c.clock, c.time, c.rev_id, proved=c.kind in PROOFS) else gone).append(c)
         self.contenders = alive

@@ -9,7 +9,7 @@ forgetting it never makes the result depend on order (P2, P3).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -77,7 +77,19 @@ class Simple(NamedTuple):
 class RevisionState:
     """One revision while a batch is absorbed."""
 
-    __slots__ = ("bodies", "change", "dirty", "is_new", "key", "law", "page_id", "reg", "stored_formats", "took_something", "values")
+    __slots__ = (
+        "bodies",
+        "change",
+        "dirty",
+        "is_new",
+        "key",
+        "law",
+        "page_id",
+        "reg",
+        "stored_formats",
+        "took_something",
+        "values",
+    )
 
     def __init__(self, key: RevKey, law: Law) -> None:
         self.key = key
@@ -88,7 +100,8 @@ class RevisionState:
         self.change: Change | None = None
         """Set while the revision is new and simple: the one change that named it."""
         self.reg: RevisionRegisters | None = None
-        self.values: dict[str, object] = {}
+        self.values: dict[str, Any] = {}
+        """Facts and supplied values by column; `editor` is a pair of name and number."""
         self.bodies: dict[str, object] = {}
         """Texts by format, or STORED."""
         self.stored_formats: frozenset[str] = frozenset()
@@ -105,13 +118,13 @@ class RevisionState:
         return state
 
     @classmethod
-    def stored(  # noqa: PLR0913  # a row has that many parts
+    def stored(  # a row has that many parts
         cls,
         key: RevKey,
         law: Law,
         *,
         page_id: int,
-        values: dict[str, object],
+        values: dict[str, Any],
         formats: Iterable[str],
         simple: Simple,
         visible: bool,
@@ -127,9 +140,7 @@ class RevisionState:
         if registers is None:
             registers = _expand(state, simple, visible=visible)
         # A superseded text is deleted without reading its revision: only stored texts count as supplied.
-        registers.supplies = {
-            c: s for c, s in registers.supplies.items() if c not in FORMATS or c in state.bodies
-        }
+        registers.supplies = {c: s for c, s in registers.supplies.items() if c not in FORMATS or c in state.bodies}
         state.reg = registers
         return state
 
@@ -210,8 +221,10 @@ class RevisionState:
         if reg is None:
             return
         before = (reg.showings, reg.supplies)
-        reg.showings = {f: s for f, all_ in reg.showings.items() if (s := [x for x in all_ if self._outlives(x, pages)])}
-        reg.supplies = {c: s for c, all_ in reg.supplies.items() if (s := [x for x in all_ if self._held(c, x, pages)])}
+        showings = {f: [s for s in shown if self._outlives(s, pages)] for f, shown in reg.showings.items()}
+        supplies = {c: [s for s in stamps if self._held(c, s, pages)] for c, stamps in reg.supplies.items()}
+        reg.showings = {field: left for field, left in showings.items() if left}
+        reg.supplies = {column: left for column, left in supplies.items() if left}
         if before != (reg.showings, reg.supplies):
             self.dirty = True
         for column in [c for c in self.values if c in FIELD_OF and c not in reg.supplies]:
@@ -242,10 +255,10 @@ class RevisionState:
                 change.comment, change.is_minor, change.sha1, change.size, change.content_model, True, True, True,  # noqa: FBT003
             )  # fmt: skip
         get = self.values.get
-        name, user = get("editor") or (None, None)  # type: ignore[misc]  # the editor column is a pair
+        name, user = get("editor", (None, None))
         return RevisionRow(
-            self.page_id, get("parent_rev_id"), get("rev_dt"), name, user, get("comment"), get("is_minor"),  # type: ignore[arg-type]
-            get("sha1"), get("size"), get("content_model"),  # type: ignore[arg-type]
+            self.page_id, get("parent_rev_id"), get("rev_dt"), name, user, get("comment"), get("is_minor"),
+            get("sha1"), get("size"), get("content_model"),
             self.visible(Field.TEXT), self.visible(Field.EDITOR), self.visible(Field.COMMENT),
         )  # fmt: skip
 
@@ -377,16 +390,12 @@ class RevisionState:
 
     def _outlives(self, statement: Showing | Stamp, pages: list[PageState]) -> bool:
         rev_id = self.key.rev_id
-        return all(
-            page.gate.passes(statement.clock, statement.time, rev_id, proved=statement.proved) for page in pages
-        )
+        return all(page.gate.passes(statement.clock, statement.time, rev_id, proved=statement.proved) for page in pages)
 
     def _held(self, column: str, stamp: Stamp, pages: list[PageState]) -> bool:
         field = FIELD_OF[column]
         hidings = (self.reg.hidings if self.reg else {}).get(field)
-        if hidings is not None and (
-            not stamp.flagged or stamp.time < thresholds(hidings, self.law.skew)[stamp.clock]
-        ):
+        if hidings is not None and (not stamp.flagged or stamp.time < thresholds(hidings, self.law.skew)[stamp.clock]):
             return False
         if not self._outlives(stamp, pages):
             return False
@@ -474,7 +483,7 @@ def _expand(state: RevisionState, simple: Simple, *, visible: bool) -> RevisionR
     reg.facts = {name: fact for name in ("parent_rev_id", "rev_dt", "is_minor") if name in state.values}
     if visible:
         rev_dt = state.values["rev_dt"]
-        stamp = Stamp(simple.clock, False, True, simple.time, simple.identity, state.page_id, rev_dt)  # type: ignore[arg-type]  # noqa: FBT003
+        stamp = Stamp(simple.clock, False, True, simple.time, simple.identity, state.page_id, rev_dt)  # noqa: FBT003
         reg.showings = {field: [Showing(simple.clock, False, simple.time)] for field in FIELDS}  # noqa: FBT003
         reg.supplies = {c: [stamp] for c in FIELD_OF if c in state.values or c in state.bodies}
     return reg

@@ -1,4 +1,4 @@
-"""What is mirrored, and what a change outside of it still does: retractions apply, and a page that leaves is vacated."""
+"""What is mirrored, and what a change outside of it still does: retractions apply, a page that leaves is vacated."""
 
 from __future__ import annotations
 

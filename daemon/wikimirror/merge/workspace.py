@@ -320,12 +320,7 @@ def revisions_to_read(changes: Iterable[Change], pages: Mapping[PageKey, PageSta
         if last is None:
             last = latest[key] = _last_of(pages.get(key))
         this = (change.rev_dt, change.rev_id, change.time)
-        if (
-            this > last
-            and change.rev_id > last[1]
-            and change.kind in _MAKERS
-            and not change.neighbours
-        ):
+        if this > last and change.rev_id > last[1] and change.kind in _MAKERS and not change.neighbours:
             latest[key] = this
         else:
             wanted.add(change.rev)

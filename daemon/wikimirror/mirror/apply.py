@@ -197,4 +197,3 @@ def _refused_by_postgres(entry: Entry, error: BaseException) -> SetAside:
 def _letter(unread: Unread) -> SetAside:
     error = unread.error
     return SetAside(unread.record, error.reason, None, None, error.wiki_id, error.page_id, error.rev_id)
-

@@ -64,8 +64,8 @@ async def write_ledger(session: Session, verdicts: list[Verdict], applied: int) 
     known: set[bytes] = set()
     if refused:
         published = [change.published for change in refused]
-        rows = await session.fetch(_KNOWN, [change.identity for change in refused], min(published), max(published))
-        known = {row[0] for row in rows}
+        found = await session.fetch(_KNOWN, [change.identity for change in refused], min(published), max(published))
+        known = {row[0] for row in found}
     final = verdicts
     if known:
         final = [

@@ -1,4 +1,4 @@
-"""timestamptz as whole microseconds since the Unix epoch, on a writer's connection: exact, and cheaper than datetime."""
+"""timestamptz as whole microseconds since the Unix epoch, on a writer's connection: exact, cheaper than datetime."""
 
 from __future__ import annotations
 

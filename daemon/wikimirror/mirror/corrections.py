@@ -34,11 +34,11 @@ async def record_corrections(session: Session, corrected: Sequence[Corrected], a
     rows = []
     for item in corrected:
         number += 1
-        change = item.retraction.change
+        change, at = item.retraction.change, item.record.at
         row = Correction(
             number, *change.page, change.rev_id or None, item.retraction.kind, item.retraction.removed,
             item.revisions_touched, change.identity, change.published, item.record.received, applied,
-            (applied - change.published) / MICROSECONDS, *item.record.at,
+            (applied - change.published) / MICROSECONDS, at.source, at.topic, at.partition, at.offset,
         )  # fmt: skip
         digest = correction_hash(previous, row)
         rows.append((*row, previous, digest))

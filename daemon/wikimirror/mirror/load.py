@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from asyncpg import Record
+
 from wikimirror.merge.law import Law
 from wikimirror.merge.workspace import Workspace, pages_of, revisions_of, revisions_to_read
 from wikimirror.mirror.connect import Session
@@ -24,7 +26,7 @@ ORDER BY k.number
 FOR UPDATE OF p
 """  # noqa: S608  # constants only
 _REVISION = f"""{", ".join(f"r.{column}" for column in REVISION_COLUMNS)},
-    (SELECT array_agg(b.format) FROM body b WHERE b.wiki_id = r.wiki_id AND b.rev_id = r.rev_id)"""
+    (SELECT array_agg(b.format) FROM body b WHERE b.wiki_id = r.wiki_id AND b.rev_id = r.rev_id)"""  # noqa: S608
 _REVISIONS: Final = f"""
 SELECT {_REVISION}
 FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, rev_id)
@@ -81,7 +83,10 @@ async def open_workspace(session: Session, changes: Sequence[Change], law: Law, 
     await _load_pages(session, workspace, pages_of(changes))
     keys = revisions_to_read(changes, workspace.pages) if guess else revisions_of(changes)
     await _load_revisions(session, workspace, keys)
-    await _load_extra_pages(session, workspace)
+    while await _load_extra_pages(session, workspace):
+        # Read before their other pages were locked, they may have been altered by a writer that held those.
+        workspace.revisions.clear()
+        await _load_revisions(session, workspace, keys)
     return workspace
 
 
@@ -107,13 +112,16 @@ async def missing_revisions(session: Session, keys: Collection[RevKey]) -> set[R
 
 async def _load_pages(session: Session, workspace: Workspace, keys: Iterable[PageKey]) -> None:
     for row in await session.fetch(_PAGES, *_columns(sorted(keys))):
-        workspace.add_page(page_state(row, workspace.law))
+        workspace.add_page(page_state(tuple(row), workspace.law))
 
 
-async def _load_extra_pages(session: Session, workspace: Workspace) -> None:
-    while extra := workspace.extra_pages():
+async def _load_extra_pages(session: Session, workspace: Workspace) -> bool:
+    """Lock the further pages that the revisions in hand were named for. Returns whether there were any."""
+    extra = workspace.extra_pages()
+    if extra:
         await _load_pages(session, workspace, extra)
         workspace.add_missing_pages(extra)
+    return bool(extra)
 
 
 async def _load_revisions(session: Session, workspace: Workspace, keys: Collection[RevKey]) -> None:
@@ -121,10 +129,10 @@ async def _load_revisions(session: Session, workspace: Workspace, keys: Collecti
         _add_revisions(workspace, await session.fetch(_REVISIONS, *_columns(sorted(keys))))
 
 
-def _add_revisions(workspace: Workspace, rows: Sequence[Sequence[object]]) -> None:
+def _add_revisions(workspace: Workspace, rows: Sequence[Record]) -> None:
     for row in rows:
         *columns, formats = row
-        state = revision_state(columns, formats, workspace.law)  # type: ignore[arg-type]  # text[] or NULL
+        state = revision_state(columns, formats, workspace.law)
         workspace.revisions.setdefault(state.key, state)
 
 

@@ -98,13 +98,14 @@ SELECT wiki_id, page_id, count(*) FROM gone GROUP BY wiki_id, page_id
 
 async def store(session: Session, settled: Settled) -> dict[PageKey, int]:
     """Write it all. Returns, for pages whose gate closed, how many stored revisions lost something."""
+    await _store_pages(session, settled.pages)
+    await _store_revisions(session, settled.revisions)
+    # After the revisions that were settled one by one: those bear registers now, and are not closed over again.
     touched = await _close_gates(session, settled)
     for revision in settled.revisions:
         if revision.took_something and not revision.is_new:
             key = PageKey(revision.key.wiki_id, revision.page_id)
             touched[key] = touched.get(key, 0) + 1
-    await _store_pages(session, settled.pages)
-    await _store_revisions(session, settled.revisions)
     await _store_texts(session, settled)
     return touched
 
@@ -127,7 +128,8 @@ async def _close_gates(session: Session, settled: Settled) -> dict[PageKey, int]
 
 
 async def _store_pages(session: Session, pages: Iterable[PageState]) -> None:
-    new, changed = [], []
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
     for page in pages:
         (new if page.is_new else changed).append(page_row(page))
     if new:
@@ -139,7 +141,9 @@ async def _store_pages(session: Session, pages: Iterable[PageState]) -> None:
 
 
 async def _store_revisions(session: Session, revisions: Iterable[RevisionState]) -> None:
-    new, changed, names = [], [], []
+    new: list[tuple[object, ...]] = []
+    changed: list[tuple[object, ...]] = []
+    names: list[tuple[object, ...]] = []
     for revision in revisions:
         (new if revision.is_new else changed).append(revision_row(revision))
         if len(revision.pages) > 1:

@@ -79,7 +79,11 @@ async def compare(session: Session, expected: Expected) -> Comparison:
         found.differences += _differences(
             "body", {**also, **expected.bodies}, bodies, lambda key: page_of.get(key[:2]) in waiting
         )
-        found.compared = {"page": len(expected.pages), "revision": len(expected.revisions), "body": len(expected.bodies)}
+        found.compared = {
+            "page": len(expected.pages),
+            "revision": len(expected.revisions),
+            "body": len(expected.bodies),
+        }
         found.forbidden_found = await _search(session, expected.forbidden)
     return found
 

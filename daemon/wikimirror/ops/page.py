@@ -26,7 +26,9 @@ SELECT rev_id, parent_rev_id, rev_dt, editor_name, comment, is_minor, size, sha1
     comment_visible
 FROM revision
 """
-_BODIES: Final = "SELECT format, length(text) AS characters FROM body WHERE wiki_id = $1 AND rev_id = $2 ORDER BY format"
+_BODIES: Final = (
+    "SELECT format, length(text) AS characters FROM body WHERE wiki_id = $1 AND rev_id = $2 ORDER BY format"
+)
 _WAITING: Final = """
 SELECT rev_id, reason, opened_at FROM reconcile WHERE wiki_id = $1 AND page_id = $2 ORDER BY rev_id, reason
 """
@@ -86,6 +88,6 @@ def _unknown(wiki_id: str, page: int | str) -> WikimirrorError:
     what = f"number {page}" if isinstance(page, int) else "that title"
     return WikimirrorError(
         f"the mirror has no page with {what} in {wiki_id}",
-        remedy="Titles are prefixed (Talk:Rome) and case-sensitive; the wiki is named as in enwiki. A suppressed page has "
-        "no title: look it up by its number.",
+        remedy="Titles are prefixed (Talk:Rome) and case-sensitive; the wiki is named as in enwiki. A suppressed page "
+        "has no title: look it up by its number.",
     )

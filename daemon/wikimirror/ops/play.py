@@ -41,7 +41,7 @@ async def play(
         return await play_records(session, reading, lanes, settings, on_progress, files=files)
 
 
-async def play_records(  # noqa: PLR0913  # each is needed and none goes with another
+async def play_records(  # each is needed and none goes with another
     session: Session,
     records: AsyncIterator[Record],
     lanes: Iterable[Lane],
