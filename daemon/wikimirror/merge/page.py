@@ -7,36 +7,14 @@ count and that no other outranks everywhere it counts. There is nearly always on
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from wikimirror.merge.law import CLOCKS, NEVER, PROOFS, Law, PageRow, is_before, second, thresholds
+from wikimirror.merge.contenders import Candidate, Contender, first_stated, kept_of, outdoes, rank
+from wikimirror.merge.gate import NO_TIMES, OPEN, Gate, Times, raised
+from wikimirror.merge.law import NEVER, PROOFS, Law, PageRow, is_before, second, thresholds
 from wikimirror.merge.refusals import Refusal
 from wikimirror.model import Change, Kind, PageKey
-
-
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What is kept of a change that states what a page is; the same attributes as `Change`."""
-
-    kind: Kind
-    clock: int
-    time: int
-    identity: bytes
-    rev_id: int
-    rev_dt: int
-    title: str | None = None
-    namespace_id: int | None = None
-    is_redirect: bool | None = None
-    url: str | None = None
-    wikibase_item_id: str | None = None
-    vacates: bool = False
-
-
-Contender: TypeAlias = Change | Candidate
-Times: TypeAlias = tuple[int, int, int]
-"""A time for each clock, indexed by `Clock`; NEVER where there is none."""
-NO_TIMES: Final[Times] = (NEVER, NEVER, NEVER)
 
 
 class Deletion(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -49,33 +27,6 @@ class Deletion(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     title: str | None = None
     namespace_id: int | None = None
     is_redirect: bool | None = None
-
-
-class Gate(NamedTuple):
-    """What a statement about a revision of this page must pass (L2, L3, L5, L7).
-
-    `after` is by clock the least time that beats every deletion and is not below a floor; `beyond` the greatest deleted
-    revision. The `text_` ones hold for texts alone: they went when the page was vacated.
-    """
-
-    after: Times = NO_TIMES
-    beyond: int = 0
-    text_after: Times = NO_TIMES
-    text_from: int = 0
-    text_proof_after: Times = NO_TIMES
-
-    def passes(self, clock: int, time: int, rev_id: int, *, proved: bool) -> bool:
-        """Whether a statement outlives the deletions and floors."""
-        return time >= self.after[clock] and (proved or rev_id > self.beyond)
-
-    def passes_text(self, clock: int, time: int, rev_id: int, *, proved: bool) -> bool:
-        """Whether a text was not taken by vacating the page."""
-        return time >= self.text_after[clock] and (
-            rev_id >= self.text_from or (proved and time >= self.text_proof_after[clock])
-        )
-
-
-OPEN: Final = Gate()
 
 
 class PageRegisters(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -139,15 +90,15 @@ class PageState:
             return self._why_refused(change)
         kept: list[Contender] = []
         for other in self.contenders:
-            if other.identity == change.identity or _outdoes(other, change):
+            if other.identity == change.identity or outdoes(other, change):
                 return Refusal.STALE
             if (change.rev_dt, change.rev_id) > (other.rev_dt, other.rev_id):
                 self.superseded.add(other.rev_id)
-            if not _outdoes(change, other):
+            if not outdoes(change, other):
                 kept.append(other)
         kept.append(change)
         if len(kept) > 1:
-            kept.sort(key=_rank, reverse=True)
+            kept.sort(key=rank, reverse=True)
         self.contenders = kept
         self.dirty = True
         return None
@@ -180,7 +131,7 @@ class PageState:
     def set_floor(self, change: Change) -> bool:
         """L3: a restoration or an assert proves that what came before on its clock is gone."""
         reg = self._registers()
-        floors = _raise(reg.floors, change.clock, change.time)
+        floors = raised(reg.floors, change.clock, change.time)
         restored = reg.restored
         if change.kind is Kind.UNDELETE and change.parent_rev_id:
             restored = max(restored, change.time)
@@ -194,10 +145,10 @@ class PageState:
         """L2: a real deletion. Returns whether anything was altered."""
         reg = self._registers()
         before = (reg.deletions, reg.deleted_rev, reg.suppressions, reg.last_deletion, reg.deletion_published)
-        reg.deletions = _raise(reg.deletions, deletion.clock, deletion.time)
+        reg.deletions = raised(reg.deletions, deletion.clock, deletion.time)
         reg.deleted_rev = max(reg.deleted_rev, deletion.rev_id)
         if suppresses:
-            reg.suppressions = _raise(reg.suppressions, deletion.clock, deletion.time)
+            reg.suppressions = raised(reg.suppressions, deletion.clock, deletion.time)
         last = reg.last_deletion
         if last is None or (deletion.time, deletion.identity) > (last.time, last.identity):
             last = deletion
@@ -213,7 +164,7 @@ class PageState:
     def vacate(self, change: Change) -> bool:
         """L7: the page left the scope, or was withdrawn: texts up to then go."""
         reg = self._registers()
-        vacated = _raise(reg.vacated, change.clock, change.time)
+        vacated = raised(reg.vacated, change.clock, change.time)
         if vacated == reg.vacated:
             return False
         reg.vacated = vacated
@@ -224,7 +175,7 @@ class PageState:
         """L7: the page bears another title from this revision on."""
         reg = self._registers()
         name = title_digest(change.title)
-        moved = _raise(reg.moved, change.clock, change.time)
+        moved = raised(reg.moved, change.clock, change.time)
         revs = {**reg.moved_titles, name: max(reg.moved_titles.get(name, 0), change.rev_id)}
         moved_rev = max(reg.moved_rev, change.rev_id)
         if (moved, revs, moved_rev) == (reg.moved, reg.moved_titles, reg.moved_rev):
@@ -266,18 +217,18 @@ class PageState:
     def row(self) -> PageRow:
         """The public columns (L2, L7, L9)."""
         if not self.contenders:
-            return self._row_without_candidate()
+            return self._row_withoutkept_of()
         winner = self.contenders[0]
         if self.reg is None and len(self.contenders) == 1 and not winner.vacates:
             return PageRow("live", winner.title, winner.namespace_id, winner.is_redirect, winner.rev_id, winner.rev_dt,
                            None, winner.url, winner.wikibase_item_id)  # fmt: skip
-        title = _first(self.contenders, "title")
-        namespace_id = _first(self.contenders, "namespace_id")
-        is_redirect = _first(self.contenders, "is_redirect")
+        title = first_stated(self.contenders, "title")
+        namespace_id = first_stated(self.contenders, "namespace_id")
+        is_redirect = first_stated(self.contenders, "is_redirect")
         if winner.vacates or winner.kind is Kind.WITHDRAWAL or self._title_left(winner):
             return PageRow("vacated", title, namespace_id, is_redirect)
-        url = _first(self.contenders, "url")
-        item = _first(self.contenders, "wikibase_item_id")
+        url = first_stated(self.contenders, "url")
+        item = first_stated(self.contenders, "wikibase_item_id")
         return PageRow("live", title, namespace_id, is_redirect, winner.rev_id, winner.rev_dt, None, url, item)
 
     def knew(self, rev_id: int) -> bool:
@@ -315,10 +266,10 @@ class PageState:
         if self.is_simple and not (self.contenders and self.contenders[0].vacates):
             return None
         reg = self._registers()
-        reg.contenders = [_candidate(c) for c in self.contenders]
+        reg.contenders = [kept_of(c) for c in self.contenders]
         return reg
 
-    def _row_without_candidate(self) -> PageRow:
+    def _row_withoutkept_of(self) -> PageRow:
         last = None if self.reg is None else self.reg.last_deletion
         if last is None:
             return PageRow(None)
@@ -381,60 +332,3 @@ def deletion_of(change: Change) -> Deletion:
 def title_digest(title: str | None) -> str:
     """A vacated title is compared, never shown: its digest is kept, so that suppressing leaves nothing."""
     return hashlib.blake2b((title or "").encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-_ATTRIBUTES: Final = ("title", "namespace_id", "is_redirect", "url", "wikibase_item_id")
-
-
-def _outdoes(newer: Contender, older: Contender) -> bool:
-    """Whether `newer` outranks `older`, counts wherever it counts and states all that it states."""
-    return (
-        newer.rev_dt >= older.rev_dt
-        and newer.clock == older.clock
-        and _rank(newer) > _rank(older)
-        and (newer.time >= older.time or second(newer.time) >= second(older.time))
-        and (newer.kind in PROOFS or (older.kind not in PROOFS and newer.rev_id >= older.rev_id))
-        and (newer.title is not None or older.title is None)
-        and (newer.namespace_id is not None or older.namespace_id is None)
-        and (newer.is_redirect is not None or older.is_redirect is None)
-        and (newer.url is not None or older.url is None)
-        and (newer.wikibase_item_id is not None or older.wikibase_item_id is None)
-    )
-
-
-def _rank(candidate: Contender) -> tuple[int, int, int, bytes]:
-    return (candidate.rev_dt, candidate.rev_id, candidate.time, candidate.identity)
-
-
-def _first(contenders: list[Contender], attribute: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  # any column
-    return next((value for c in contenders if (value := getattr(c, attribute)) is not None), None)
-
-
-def _candidate(contender: Contender) -> Candidate:
-    if isinstance(contender, Candidate):
-        return contender
-    return Candidate(
-        kind=contender.kind,
-        clock=int(contender.clock),
-        time=contender.time,
-        identity=contender.identity,
-        rev_id=contender.rev_id,
-        rev_dt=contender.rev_dt,
-        title=contender.title,
-        namespace_id=contender.namespace_id,
-        is_redirect=contender.is_redirect,
-        url=contender.url,
-        wikibase_item_id=contender.wikibase_item_id,
-        vacates=contender.vacates,
-    )
-
-
-def _raise(times: Times, clock: int, time: int) -> Times:
-    if time <= times[clock]:
-        return times
-    raised = list(times)
-    raised[clock] = time
-    return (raised[0], raised[1], raised[2])
-
-
-assert tuple(int(c) for c in CLOCKS) == (0, 1, 2)  # noqa: S101  # times are indexed by clock

@@ -9,69 +9,26 @@ forgetting it never makes the result depend on order (P2, P3).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
-
+from wikimirror.merge.gate import NO_TIMES, Times, raised
 from wikimirror.merge.law import FIELD_OF, FORMATS, NEVER, PROOFS, SILENT, Law, RevisionRow, is_before, thresholds
-from wikimirror.merge.page import NO_TIMES, PageState, Times
+from wikimirror.merge.page import PageState
+from wikimirror.merge.statements import (
+    Fact,
+    RevisionRegisters,
+    Showing,
+    Simple,
+    Stamp,
+    class_of,
+    flags_of,
+    supplied,
+)
 from wikimirror.model import Change, Clock, Field, Kind, RevKey
 
 FIELDS: Final = (Field.TEXT, Field.EDITOR, Field.COMMENT)
 STORED: Final = object()
 """Stands for a text that is in the table `body` already and was not read."""
-
-
-class Showing(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last showing of a field by changes of one clock, proved (by an undelete or an assert) or not."""
-
-    clock: int
-    proved: bool
-    time: int
-
-
-class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last supply of a column by changes of one class: of one clock and page, proved or not, stating flags or not.
-
-    Within a class a later supply is held wherever an earlier one is, so one of each is enough.
-    """
-
-    clock: int
-    proved: bool
-    flagged: bool
-    time: int
-    identity: bytes
-    page_id: int
-    rev_dt: int
-
-
-class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The change that stated a fact last; facts (parent, timestamp, minor) are never removed."""
-
-    time: int
-    identity: bytes
-
-
-class RevisionRegisters(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """The registers as stored beside the row (column `revision.registers`)."""
-
-    owner: Fact
-    pages: list[int]
-    """Every page that a change named for the revision (L5)."""
-    stated_by: list[int] = []
-    """Those of them for which a candidate named it (L7)."""
-    facts: dict[str, Fact] = {}
-    hidings: dict[str, Times] = {}
-    showings: dict[str, list[Showing]] = {}
-    supplies: dict[str, list[Stamp]] = {}
-
-
-class Simple(NamedTuple):
-    """The stamp of a revision that one candidate named, showing every field; or whose fields a deletion took."""
-
-    clock: int
-    time: int
-    identity: bytes
 
 
 class RevisionState:
@@ -197,12 +154,9 @@ class RevisionState:
         altered = False
         reg = self._registers(change)
         for field in fields:
-            times = reg.hidings.get(field, NO_TIMES)
-            if change.time > times[change.clock]:
-                raised = list(times)
-                raised[change.clock] = change.time
-                reg.hidings[field] = (raised[0], raised[1], raised[2])
-                altered = True
+            before = reg.hidings.get(field, NO_TIMES)
+            reg.hidings[field] = raised(before, change.clock, change.time)
+            altered |= reg.hidings[field] != before
         return altered
 
     def was_stated_by(self, page_id: int) -> bool:
@@ -275,7 +229,7 @@ class RevisionState:
             stamps = (s for c, all_ in reg.supplies.items() if FIELD_OF[c] is field for s in all_)
             return bool(showings) or any(not stamp.flagged for stamp in stamps)
         return all(
-            any(s.time >= thresholds(_only(clock, time), self.law.skew)[s.clock] for s in showings)
+            any(s.time >= thresholds(raised(NO_TIMES, clock, time), self.law.skew)[s.clock] for s in showings)
             for clock, time in enumerate(hidings)
             if time != NEVER
         )
@@ -344,13 +298,13 @@ class RevisionState:
         return True
 
     def _hidden_by(self, change: Change) -> list[Field]:
-        return [field for field, flag in _flags(change) if flag is False]
+        return [field for field, flag in flags_of(change) if flag is False]
 
     def _show(self, reg: RevisionRegisters, change: Change, *, proved: bool) -> bool:
         if change.kind in SILENT or change.vacates:
             return False
         altered = False
-        for field, flag in _flags(change):
+        for field, flag in flags_of(change):
             if flag is not True:
                 continue
             others = reg.showings.get(field, [])
@@ -365,12 +319,12 @@ class RevisionState:
 
     def _supply(self, reg: RevisionRegisters, change: Change, pages: list[PageState], *, proved: bool) -> bool:
         altered = False
-        for column, value, flagged in _supplied(change):
+        for column, value, flagged in supplied(change):
             stamp = Stamp(
                 int(change.clock), proved, flagged, change.time, change.identity, change.page.page_id, change.rev_dt
             )
             others = reg.supplies.get(column, [])
-            mine = [s for s in others if _class(s) == _class(stamp)]
+            mine = [s for s in others if class_of(s) == class_of(stamp)]
             if mine and (mine[0].time, mine[0].identity) >= (stamp.time, stamp.identity):
                 continue
             if pages and not self._held(column, stamp, pages):
@@ -378,7 +332,7 @@ class RevisionState:
             if all((s.time, s.identity) < (stamp.time, stamp.identity) for s in others):
                 self._keep(column, value)
             kept = [s for s in others if s not in mine]
-            reg.supplies[column] = sorted([*kept, stamp], key=_class)
+            reg.supplies[column] = sorted([*kept, stamp], key=class_of)
             altered = True
         return altered
 
@@ -419,14 +373,6 @@ _STATING: Final = frozenset(
 _ONE_SIMPLE: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.VISIBILITY_CHANGE})
 
 
-def _flags(change: Change) -> tuple[tuple[Field, bool | None], ...]:
-    return (
-        (Field.TEXT, change.text_visible),
-        (Field.EDITOR, change.editor_visible),
-        (Field.COMMENT, change.comment_visible),
-    )
-
-
 def _is_simple(change: Change, page: PageState) -> bool:
     """Whether one change is all there is to remember of a revision, and all it says is held."""
     gate = page.gate
@@ -444,36 +390,6 @@ def _is_simple(change: Change, page: PageState) -> bool:
             and page.supersedes_text(change.clock, change.time, change.rev_id, change.rev_dt, proved=False)
         )
     )
-
-
-def _supplied(change: Change) -> Iterator[tuple[str, object, bool]]:
-    """L4: (column, value, whether the change states the field's flag)."""
-    if change.kind in SILENT or change.kind is Kind.REVISION_VISIBILITY or change.vacates:
-        return
-    if change.text_visible is not False:
-        flagged = change.text_visible is True
-        if change.sha1 is not None:
-            yield "sha1", change.sha1, flagged
-        if change.size is not None:
-            yield "size", change.size, flagged
-        if change.content_model is not None:
-            yield "content_model", change.content_model, flagged
-        for body in change.bodies:
-            yield body.format.value, body.text, flagged
-    if change.editor_visible is not False and change.editor_name is not None:
-        yield "editor", (change.editor_name, change.editor_id), change.editor_visible is True
-    if change.comment_visible is not False and change.comment is not None:
-        yield "comment", change.comment, change.comment_visible is True
-
-
-def _class(stamp: Stamp) -> tuple[int, bool, bool, int]:
-    return (stamp.clock, stamp.proved, stamp.flagged, stamp.page_id)
-
-
-def _only(clock: int, time: int) -> Times:
-    times = [NEVER, NEVER, NEVER]
-    times[clock] = time
-    return (times[0], times[1], times[2])
 
 
 def _expand(state: RevisionState, simple: Simple, *, visible: bool) -> RevisionRegisters:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from wikimirror.merge.gate import Gate
 from wikimirror.merge.law import CANDIDATES, NEVER, PROOFS, SILENT, Law
-from wikimirror.merge.page import Gate, PageState, deletion_of
+from wikimirror.merge.page import PageState, deletion_of
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.revision import RevisionState
 from wikimirror.model import Change, Field, Kind, PageKey, RevKey

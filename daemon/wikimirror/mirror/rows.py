@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from wikimirror.merge.contenders import Candidate
 from wikimirror.merge.law import NEVER, Law
-from wikimirror.merge.page import Candidate, PageRegisters, PageState
-from wikimirror.merge.revision import RevisionRegisters, RevisionState, Simple
+from wikimirror.merge.page import PageRegisters, PageState
+from wikimirror.merge.revision import RevisionState
+from wikimirror.merge.statements import RevisionRegisters, Simple
 from wikimirror.model import Kind, PageKey, RevKey
 
 PAGE_COLUMNS: Final = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from wikimirror.merge.page import NO_TIMES, PageState
+from wikimirror.merge.gate import NO_TIMES
+from wikimirror.merge.page import PageState
 from wikimirror.merge.revision import RevisionState
 from wikimirror.merge.workspace import Settled
 from wikimirror.mirror.connect import Session
