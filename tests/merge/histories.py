@@ -71,7 +71,7 @@ def _change(rng: random.Random, wiki_id: str, shape: Shape, number: int) -> Chan
     if kind is Kind.EDIT and rev_id > 1 and rng.random() < 0.15:
         neighbours = (Hidden(rev_id - 1, tuple(rng.sample(list(Field), rng.randint(1, 3)))),)
     # A value is a function of its revision: what sources state of one revision's text, editor and comment agrees.
-    secret = f"{wiki_id}/{rev_id}"
+    secret = f"{wiki_id}/{rev_id};"
     return Change(
         identity=change_identity("test", wiki_id, str(number), kind.value, ""),
         kind=kind,
@@ -81,10 +81,10 @@ def _change(rng: random.Random, wiki_id: str, shape: Shape, number: int) -> Chan
         page=PageKey(wiki_id, page_id),
         rev_id=rev_id,
         rev_dt=START + rev_id * MICROSECONDS,
-        title=f"Title {rng.randint(1, 3)}",
+        title=f"Title {wiki_id}/{page_id}.{rng.randint(1, 3)};",
         namespace_id=rng.choice((0, 0, 2, None)),
         is_redirect=rng.choice((False, False, True, None)),
-        url=rng.choice((f"https://{wiki_id}.example/{number}", None)),
+        url=rng.choice((f"https://{wiki_id}/{number};", None)),
         wikibase_item_id=rng.choice((None, f"Q{number}")),
         vacates=kind is Kind.MOVE and rng.random() < 0.3,
         suppresses=suppresses,

@@ -75,7 +75,9 @@ class Applier:
             await use_microseconds(self.session.connection)
             self._ready = True
         bisect = False
-        for _ in range(ATTEMPTS):
+        for number in range(ATTEMPTS):
+            # A guess that was wrong looks like a collision.
+            self._guess = number == 0
             try:
                 return await self._attempt(batch, bisect=bisect)
             except DatabaseUnavailable as error:
