@@ -9,7 +9,7 @@ import pytest
 
 from tests.merge.histories import laws
 from tests.properties.budget import Budget
-from tests.properties.faults import Failing, Fault, fail_at
+from tests.properties.faults import Fault, fail_at, real
 from tests.properties.world import Tried, Writer, chain_must_hold, must_hold, readings, rounds, split
 from wikimirror.errors import DatabaseUnavailable, Fenced
 from wikimirror.merge.law import Law
@@ -129,8 +129,7 @@ async def _crash_everywhere(
         while True:
             if session.connection.is_closed():
                 session = await connect(url)
-            if isinstance(session.connection, Failing):
-                session.connection = session.connection._connection
+            session.connection = real(session)
             # What a writer that starts again does: take over, and read on from where Postgres says.
             writer = await Writer.of(session, law, topic)
             if writer.held.position == start + len(batch):
@@ -140,6 +139,7 @@ async def _crash_everywhere(
             try:
                 await writer.write(batch)
             except DatabaseUnavailable:
+                assert failing.failed is not None
                 number += 1
                 continue
             assert failing.failed is None
