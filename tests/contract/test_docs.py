@@ -1,4 +1,4 @@
-"""What the documents name must exist: settings, variables, commands and options, make's targets."""
+"""What the documents name must exist: links, files, settings, variables, commands and options, make's targets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from wikimirror.settings import CONFIG_VARIABLE, SECRETS_VARIABLE, Settings, key
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for pattern in ("*.md", "docs/**/*.md", "config/*.toml") for path in ROOT.glob(pattern))
 TEST_VARIABLES = re.compile(r"WIKIMIRROR_[A-Z0-9_]+")
+LINKS = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
+FILES = re.compile(r"`((?:[a-z_]+/)+[A-Za-z0-9_]+\.(?:py|md|toml|run))(?:::[a-z_]+)?`")
+COMMANDS = re.compile(r"(?:`|\$ (?:[A-Z_]+=\S+ )*)(?:\.venv/bin/)?wikimirror ([^`\n|]+)")
+WRITTEN_BY_A_COMMAND = {"docs/benchmarks.md"}
+ANYBODYS = ("/path/", "/etc/", "/var/", "/run/", "/usr/", "/dev/")
 
 
 def texts() -> list[tuple[Path, str]]:
@@ -72,19 +77,60 @@ def test_every_command_and_option_that_a_document_names_exists() -> None:
     known = commands()
     unknown = set()
     for path, text in texts():
-        for line in re.findall(r"(?:^|[`\s$/])wikimirror ((?:[a-z-]+ ?){1,2}[^`\n|]*)", text, re.MULTILINE):
+        for line in COMMANDS.findall(text):
             words = line.split()
-            if not any(" ".join(words[:1]) == name for name in known):
+            if words[0] in {"…", "COMMAND"}:
                 continue
-            name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
-            unknown |= {
-                (path.name, name, word) for word in words if word.startswith("--") and option(word) not in known[name]
-            }
+            named = [word.strip(".,;") for word in words]
+            name = next((name for name in (" ".join(named[:2]), named[0], "") if name in known), "")
+            group = name == "" or any(other.startswith(f"{name} ") for other in known)
+            rest = named[len(name.split()) :]
+            unnamed = group and rest != [] and not rest[0].startswith("-")
+            options = {option(word) for word in words if word.startswith("-")}
+            if unnamed or options - known[name]:
+                unknown.add((path.name, line))
     assert not unknown
 
 
 def option(word: str) -> str:
     return re.split(r"[=.,;:)\]]", word)[0]
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    broken = set()
+    for path, text in texts():
+        for target, anchor in LINKS.findall(text):
+            goal = (path.parent / target).resolve() if target else path
+            if not goal.exists() or (anchor and anchor not in anchors(goal)):
+                broken.add((path.name, target, anchor))
+    assert not broken
+
+
+def anchors(path: Path) -> set[str]:
+    """Headings as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    roots = (ROOT, ROOT / "daemon" / "wikimirror")
+    unknown = {
+        (path.name, name)
+        for path, text in texts()
+        for name in FILES.findall(text)
+        if name not in WRITTEN_BY_A_COMMAND and not any((root / name).exists() for root in roots)
+    }
+    assert not unknown
+
+
+def test_no_document_names_a_place_on_one_machine() -> None:
+    named = {
+        (path.name, place)
+        for path, text in texts()
+        for place in re.findall(r"(?<![\w.~:/}*>)])/[a-z]+/[\w.-]+", text)
+        if not place.startswith(ANYBODYS)
+    }
+    assert not named
 
 
 def test_every_make_target_that_a_document_names_exists() -> None:
