@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.merge.statements import WIKI, delete, edit, hides, visibility
+from tests.merge.statements import WIKI, delete, edit, hides, undelete, update, visibility
 from tests.mirror.lanes import Written, everywhere, rows, value
 from tests.wire.records import page_change, revision
 from wikimirror.merge.law import Law
@@ -96,3 +96,20 @@ async def test_history_bodies_says_which_texts_are_kept(any_session: Session, se
     kept = [row[0] for row in await rows(any_session, "SELECT rev_id FROM body ORDER BY rev_id")]
     assert kept == ([1, 2, 3] if setting == "all" else [3])
     assert await value(any_session, "SELECT count(sha1) FROM revision") == 3
+
+
+async def test_a_text_that_another_statement_still_holds_outlives_the_closing_of_its_page(session: Session) -> None:
+    lane = await Written.to(session, law=Law(bodies="all"))
+    await lane.apply(edit(8))
+    await lane.apply(update(8, 7), undelete(2, 20))
+    assert await rows(session, "SELECT rev_id, text FROM body ORDER BY 1") == [(2, "text 2"), (8, "text 8")]
+
+
+async def test_a_revision_known_before_its_edit_came_is_read_although_it_looks_new(session: Session) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    await lane.apply(visibility(2, 400, (True, False, True)))
+    await lane.apply(edit(2))
+    await lane.apply(edit(3), edit(4))
+    assert await rows(session, "SELECT editor_name, editor_visible FROM revision WHERE rev_id = 2") == [(None, False)]
+    assert await value(session, "SELECT count(*) FROM revision") == 4

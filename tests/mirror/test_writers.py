@@ -72,7 +72,7 @@ class Pausing(Failing):
 async def test_a_writer_that_names_a_revision_of_another_page_sees_what_that_page_s_writer_does_meanwhile(
     session: Session, database_url: str
 ) -> None:
-    first, hiding, other = edit(1), visibility(1, 400, HIDDEN), edit(1, 5, page=2)
+    first, hiding, other = edit(1), visibility(1, 400, HIDDEN), visibility(1, 395, (True, False, True), page=2)
     async with await connect(database_url) as second, await connect(database_url) as watcher:
         one, two = await Written.to(session, "one"), await Written.to(second, "two")
         await one.apply(first)
@@ -90,6 +90,27 @@ async def test_a_writer_that_names_a_revision_of_another_page_sees_what_that_pag
             (1, None, None, None)
         ]
         assert await rows(watcher, "SELECT FROM body") == []
+
+
+@pytest.mark.parametrize("first", ["letter", "deletion"])
+async def test_a_payload_set_aside_while_another_writer_deletes_its_page_does_not_stay(
+    session: Session, database_url: str, first: str
+) -> None:
+    payload = b'{"kept": "secret"}'
+    bad, deletion = edit(2, 20, comment="\x00"), delete(1, 10)
+    async with await connect(database_url) as second, await connect(database_url) as watcher:
+        one, two = await Written.to(session, "one"), await Written.to(second, "two")
+        await one.apply(edit(3, page=3))
+        pausing = Pausing(session.connection)
+        session.connection = cast("asyncpg.Connection", pausing)
+        letter_first = first == "letter"
+        begun = asyncio.create_task(one.apply(bad, values=[payload]) if letter_first else one.apply(deletion))
+        await pausing.reached.wait()
+        other = asyncio.create_task(two.apply(deletion) if letter_first else two.apply(bad, values=[payload]))
+        await _blocked(watcher)
+        pausing.go_on.set()
+        await asyncio.gather(begun, other)
+        assert await rows(watcher, "SELECT payload FROM dead_letter") == [(None,)]
 
 
 async def test_a_deletion_of_a_page_with_20000_revisions_takes_few_statements_and_little_memory(

@@ -38,6 +38,8 @@ ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
     reason = excluded.reason, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
     payload = excluded.payload, last_seen = now(), seen = d.seen + 1
 """
+# Held to the transaction's end: a payload is kept before a retraction elsewhere looks for it, or after it is seen.
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('wikimirror dead letter ' || current_schema(), 0))"
 _EMPTY: Final = """
 UPDATE dead_letter d SET payload = NULL FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, page_id)
 WHERE d.wiki_id = k.wiki_id AND d.page_id = k.page_id AND d.payload IS NOT NULL
@@ -62,6 +64,8 @@ async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
     """Write them within the batch's transaction; the same coordinates again count in `seen`."""
     # Of records read twice in one batch the last stands: one statement must not touch a row twice.
     rows = {letter.record.at: _row(letter) for letter in letters}
+    if any(letter.keeps_payload for letter in letters):
+        await session.execute(_LOCK)
     if rows:
         await session.execute(_SET_ASIDE, *(list(column) for column in zip(*rows.values(), strict=True)))
 
@@ -69,6 +73,7 @@ async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
 async def empty_payloads(session: Session, pages: Collection[PageKey]) -> None:
     """Something of these pages was taken away: no dead letter of theirs may still hold it (P3)."""
     if pages:
+        await session.execute(_LOCK)
         await session.execute(_EMPTY, [page.wiki_id for page in pages], [page.page_id for page in pages])
 
 
