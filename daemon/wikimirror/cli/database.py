@@ -78,8 +78,9 @@ def sql(
 ) -> None:
     """Look inside, read only: the configured database, or else the demo's.
 
-    Without QUERY this opens psql where there is one, else a prompt of its own; away from a terminal, the statement is
-    read from standard input.
+    Without QUERY this opens psql where there is one, else a prompt of its own.
+
+    Away from a terminal the statement is read from standard input.
     """
     from wikimirror import app
 

@@ -29,10 +29,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 
 
 def seconds(value: str | None) -> float | None:
-    """A duration such as `30s` in seconds."""
+    """The duration that `--for` gives, such as `30s`, in seconds."""
     if value is None:
         return None
     try:
         return parse_duration(value).total_seconds()
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--for") from None

@@ -36,11 +36,11 @@ def demo(
 ) -> None:
     """Rehearse: a simulated wiki's day of changes into a mirror, then the two compared.
 
-    Without --postgres an embedded Postgres is used, emptied each time, under wikimirror/demo in XDG_STATE_HOME
-    (by default ~/.local/state). With --postgres the schema must not be there yet.
+    Without --postgres an embedded Postgres is used and emptied. With --postgres the schema must not be there yet.
 
-    Fails with 3 if mirror and wiki differ, or if anything removed is still there; with 1 if a situation that must be
-    rehearsed did not come up.
+    The embedded one lives under wikimirror/demo in XDG_STATE_HOME, which is ~/.local/state unless set.
+
+    Exits with 3 if mirror and wiki differ or something removed is left, with 1 if a situation did not come up.
     """
     seconds = options.seconds(for_)
     from wikimirror import app

@@ -71,6 +71,9 @@ def render_demo(report: DemoReport, console: Console) -> None:
     console.print(Text(f"  {plural(found, 'difference', 'differences')}"), style="bold red" if found else "bold green")
     if found:
         render_differences(report.differences, console)
+    if report.missing:
+        told = f"  did not come up: {', '.join(report.missing)}; a longer day (--for, --actions) has more of everything"
+        console.print(Text(clean(told)), style="bold red", soft_wrap=True)
     console.print()
     console.print("Look inside", style="bold")
     console.print(Text(f"  {report.look_inside}"), soft_wrap=True)
@@ -139,7 +142,10 @@ def render_history(report: HistoryReport, console: Console) -> None:
 
 def render_sql(report: SqlReport, console: Console) -> None:
     """The rows of an answer."""
-    console.print(listing(report.columns, islice(report.rows, _ROWS_SHOWN)))
+    # Numbers of a query are as likely identifiers, to be copied, as counts.
+    console.print(
+        listing(report.columns, ([_copyable(cell) for cell in row] for row in islice(report.rows, _ROWS_SHOWN)))
+    )
     more = len(report.rows) - _ROWS_SHOWN
     if more > 0:
         console.print(f"and {more:,} more; --json gives all, LIMIT fewer")
@@ -166,6 +172,13 @@ def _revisions(revisions: Iterable[RevisionRow], console: Console) -> None:
 def _total(by_reason: dict[str, int]) -> str:
     total = sum(by_reason.values())
     return f"{total:,}" + (f"  ({counts(by_reason)})" if total else "")
+
+
+def _copyable(cell: object) -> object:
+    """A value of a query as it would be typed into the next one: no separators, bytes in hex."""
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return str(cell) if isinstance(cell, int) and not isinstance(cell, bool) else cell
 
 
 def _number(value: int | None) -> str | None:
