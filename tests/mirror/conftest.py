@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.properties.budget import Budget, read_budget
+from tests.properties.budget import Budget, run_budget
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import upgrade
@@ -60,7 +60,7 @@ async def any_session(any_url: str) -> AsyncIterator[Session]:
 @pytest.fixture(scope="session")
 def budget() -> Budget:
     """The property suite's."""
-    return read_budget()
+    return run_budget()
 
 
 async def _run(url: str, statement: str) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 HISTORIES = "WIKIMIRROR_HISTORIES"
@@ -25,6 +26,12 @@ class Budget(NamedTuple):
     def share(self, part: float) -> int:
         """So many of the histories, at least one."""
         return max(1, round(self.histories * part))
+
+
+@cache
+def run_budget() -> Budget:
+    """The run's, drawn once."""
+    return read_budget()
 
 
 def read_budget(environment: Mapping[str, str] = os.environ) -> Budget:

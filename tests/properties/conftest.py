@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.properties.budget import Budget, read_budget
+from tests.properties.budget import Budget, run_budget
 
 _told: list[Budget] = []
 
@@ -13,7 +13,7 @@ _told: list[Budget] = []
 def budget() -> Budget:
     """How many histories, of which seed. Fails where the environment says neither."""
     try:
-        found = read_budget()
+        found = run_budget()
     except ValueError as error:
         pytest.fail(str(error))
     _told.append(found)
