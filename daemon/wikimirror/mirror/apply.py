@@ -159,7 +159,7 @@ class Applier:
         for retraction in workspace.retractions:
             change = retraction.change
             if retraction.kind in {"deletion", "suppression", "vacation"}:
-                # The last of several in one batch has them all.
+                # The first of several in one batch has them all.
                 count = touched.pop(change.page, 0)
             else:
                 count = int(change.rev in taken)

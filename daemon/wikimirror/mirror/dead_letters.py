@@ -1,8 +1,8 @@
 """Dead letters: records set aside, with the reason and, where promise P3 allows it, what was in them.
 
 A payload is kept only when page and revision are known, without `prior_state`, top-level `comment` and `performer`, and
-only while nothing of that page was ever taken away. Any retraction of the page empties it again; redriving then reads
-the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's DETAIL line.
+only while the page and the revision have nothing to remember but edits. Any retraction of the page empties it again;
+redriving then reads the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's DETAIL line.
 """
 
 from __future__ import annotations
