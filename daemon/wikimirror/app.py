@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import asyncpg
 import uvloop
 
 from wikimirror.errors import ConfigurationError, DatabaseRefused
 from wikimirror.mirror import migrate as migrations
-from wikimirror.mirror.connect import Limits, Session, connect
+from wikimirror.mirror.connect import Limits, Session, connect, open_connection
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import MigrationReport, SchemaReport, SchemaState
+from wikimirror.mirror.preflight import quote_identifier
 from wikimirror.model import Coordinates, Record
 from wikimirror.observe.logging import configure
 from wikimirror.ops import page as ops_page
@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 DATABASE: Final = "wikimirror"
 """The database in the embedded Postgres."""
+DEMO_SCHEMA: Final = "demo"
+"""Where a demo's mirror is in the embedded Postgres: apart from what was played there."""
 
 DEMO_ACTIONS: Final = 20_000
 """What happens in the simulated wikis in a demo, unless told otherwise."""
@@ -75,10 +77,12 @@ def demo(
     # The day's own wikis are its scope: some of its records come from another one.
     scope = ScopeSettings(wikis=WIKIS)
     settings = settings.model_copy(update={"scope": scope})
+    if settings.postgres.url is None and settings.postgres.schema_name == DATABASE:
+        settings = _in_schema(settings, DEMO_SCHEMA)
 
     async def work() -> DemoReport:
-        async with _place(settings, fresh=True) as place:
-            await _refuse_mirror(settings, place)
+        async with _place(settings) as place:
+            await (_empty(settings, place) if place.embedded else _refuse_mirror(settings, place))
             await _upgrade(settings, place)
             rehearsal = await asyncio.to_thread(_rehearsal, settings, seed, actions or _affordable(seconds))
             async with await _connect(settings, place) as session:
@@ -127,8 +131,8 @@ def sql_session(settings: Settings) -> Iterator[Callable[[str], SqlReport]]:
 
         async def open_session() -> Session:
             place = await opened.enter_async_context(_place(settings))
-            await _refuse_empty(settings, place)
-            return await opened.enter_async_context(await _connect(settings, place, write=False))
+            readable = await _readable(settings, place)
+            return await opened.enter_async_context(await _connect(readable, place, write=False))
 
         try:
             session = runner.run(open_session())
@@ -142,8 +146,7 @@ def open_psql(settings: Settings) -> int | None:
 
     async def work() -> int | None:
         async with _place(settings) as place:
-            await _refuse_empty(settings, place)
-            postgres = settings.postgres
+            postgres = (await _readable(settings, place)).postgres
             return ops_sql.open_psql(place.url, postgres.schema_name, postgres.password_file)
 
     return _run(work())
@@ -172,14 +175,14 @@ def state_directory() -> Path:
 
 
 @asynccontextmanager
-async def _place(settings: Settings, *, fresh: bool = False) -> AsyncIterator[Place]:
-    """The configured server, or else the embedded one, started; `fresh` empties the embedded database first."""
+async def _place(settings: Settings) -> AsyncIterator[Place]:
+    """The configured server, or else the embedded one, started."""
     if settings.postgres.url is not None:
         yield _configured(settings)
         return
     # Without fsync: what is in it can be played again, and it is never used for production.
     async with EmbeddedPostgres(state_directory(), fsync=False) as server:
-        await _make_database(server.dsn("postgres"), fresh=fresh)
+        await _make_database(server.dsn("postgres"))
         yield Place(server.dsn(DATABASE), embedded=True)
 
 
@@ -224,18 +227,25 @@ def _configured(settings: Settings) -> Place:
     return Place(settings.postgres.url.get_secret_value(), embedded=False)
 
 
-async def _make_database(url: str, *, fresh: bool) -> None:
-    connection = await asyncpg.connect(url)
+async def _make_database(url: str) -> None:
+    connection, _ = await open_connection(url)
     try:
-        if fresh:
-            await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
         if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'")
-    except asyncpg.ObjectInUseError:
-        raise DatabaseRefused(
-            "the demo's database is in use by another program",
-            remedy="Close the other demo, `wikimirror sql` or psql, and try again.",
-        ) from None
+    finally:
+        await connection.close()
+
+
+def _in_schema(settings: Settings, name: str) -> Settings:
+    return settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"schema_name": name})})
+
+
+async def _empty(settings: Settings, place: Place) -> None:
+    """A demo in the embedded Postgres begins anew: its own schema, and nothing else there, is dropped."""
+    connection, _ = await open_connection(place.url)
+    try:
+        await connection.execute("SET client_min_messages TO warning")
+        await connection.execute(f"DROP SCHEMA IF EXISTS {quote_identifier(settings.postgres.schema_name)} CASCADE")
     finally:
         await connection.close()
 
@@ -249,13 +259,19 @@ async def _refuse_mirror(settings: Settings, place: Place) -> None:
         )
 
 
-async def _refuse_empty(settings: Settings, place: Place) -> None:
-    """Says what to do where nothing was demonstrated yet; a server of the user's is told by `connect`."""
-    if place.embedded and await _schema_state(settings, place) is SchemaState.MISSING:
-        raise DatabaseRefused(
-            f"the demo's Postgres holds no schema {settings.postgres.schema_name} yet",
-            remedy="Run `wikimirror demo` or `wikimirror play FILE` first, or name a database: --postgres URL.",
-        )
+async def _readable(settings: Settings, place: Place) -> Settings:
+    """Where to look: in the embedded Postgres what was played, or else the demo; on a server of the user's as set."""
+    if not place.embedded or await _schema_state(settings, place) is not SchemaState.MISSING:
+        return settings
+    demo_settings = _in_schema(settings, DEMO_SCHEMA)
+    if settings.postgres.schema_name == DATABASE and (
+        await _schema_state(demo_settings, place) is not SchemaState.MISSING
+    ):
+        return demo_settings
+    raise DatabaseRefused(
+        f"the embedded Postgres holds no schema {settings.postgres.schema_name} yet",
+        remedy="Run `wikimirror demo` or `wikimirror play FILE` first, or name a database: --postgres URL.",
+    )
 
 
 async def _upgrade(settings: Settings, place: Place) -> MigrationReport:
@@ -293,8 +309,8 @@ async def _connect(settings: Settings, place: Place, *, write: bool = True) -> S
 
 async def _reading(settings: Settings, work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
     async with _place(settings) as place:
-        await _refuse_empty(settings, place)
-        async with await _connect(settings, place, write=False) as session:
+        readable = await _readable(settings, place)
+        async with await _connect(readable, place, write=False) as session:
             return await work(session)
 
 

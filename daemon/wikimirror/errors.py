@@ -59,7 +59,7 @@ class DatabaseUnavailable(WikimirrorError):
     """Postgres cannot be reached or is not accepting work for now."""
 
     reaction = Reaction.RETRY
-    remedy = "Check that the server is up and reachable; the work is tried again, nothing is lost."
+    remedy = "Check that the server is up and reachable, then run the command again: nothing is lost or done twice."
 
 
 class DatabaseRefused(WikimirrorError):

@@ -64,7 +64,17 @@ def test_a_demo_tells_a_person_the_same(run: Program, tmp_path: Path) -> None:
     assert done.code == 1
     assert "  0 differences\n" in done.out
     assert "none!" in done.out
-    assert 'wikimirror sql "SELECT' in done.out
+    assert 'wikimirror sql --schema demo "SELECT' in done.out
+
+
+def test_what_is_played_and_a_demo_are_kept_apart(run: Program, capture: Path, tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    run("demo", "--seed", "1", "--actions", "10", env=state)
+    pages = "SELECT count(*) FROM page"
+    rehearsed = run("sql", pages, "--json", env=state).document["rows"]
+    assert run("play", str(capture), env=state).code == 0
+    assert run("sql", "--schema", "demo", pages, "--json", env=state).document["rows"] == rehearsed
+    assert run("sql", pages, "--json", env=state).document["rows"] != rehearsed
 
 
 def test_a_demo_leaves_a_mirror_of_yours_alone_but_takes_a_schema_of_its_own(run: Program, database_url: str) -> None:

@@ -39,7 +39,8 @@ DEMO = DemoReport(
     situations={"moves": 40, "suppressions": 3},
     compared={"page": 120, "revision": 900, "body": 120},
     differences=[],
-    waiting={"parent_unknown": 2},
+    waiting={"unknown_parent": 2},
+    withholding=1,
     forbidden_found=0,
     look_inside="wikimirror sql",
     seed=7,
@@ -96,7 +97,7 @@ def test_every_record_of_a_play_is_accounted_for() -> None:
 def test_a_demo_without_differences_says_so_and_where_to_look() -> None:
     text = told(render_demo, DEMO)
     assert "  0 differences\n" in text
-    assert "  pages that wait for a reconcile row: parent_unknown 2\n" in text
+    assert "  pages that wait for a reconcile row: unknown_parent 2\n" in text
     assert "  0 removed values still in any table\n" in text
     assert "seed 7" in text
     assert text.endswith("Look inside\n  wikimirror sql\n")

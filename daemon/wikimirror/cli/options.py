@@ -33,6 +33,9 @@ def seconds(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return parse_duration(value).total_seconds()
+        seconds = parse_duration(value).total_seconds()
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--for") from None
+    if seconds < 1:
+        raise typer.BadParameter("must be at least 1s", param_hint="--for")
+    return seconds

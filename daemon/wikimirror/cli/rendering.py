@@ -47,6 +47,10 @@ def render_play(report: PlayReport, console: Console) -> None:
             ]
         )
     )
+    if not report.read:
+        console.print("Nothing was read: there is no record in what was given.")
+    elif sum(report.set_aside.values()) == report.read:
+        console.print("All of it was set aside, with the reason, in the table dead_letter: is this a capture?")
 
 
 def render_demo(report: DemoReport, console: Console) -> None:
@@ -63,6 +67,7 @@ def render_demo(report: DemoReport, console: Console) -> None:
     console.print("The mirror, compared with the simulated wiki's own truth", style="bold")
     console.print(grid((clean(table), f"{rows:>9,} rows") for table, rows in report.compared.items()))
     console.print(f"  pages that wait for a reconcile row: {counts(report.waiting) or 'none'}")
+    console.print(f"  {plural(report.withholding, 'page', 'pages')} of these show less than the wiki, none more")
     console.print(
         Text(f"  {plural(report.forbidden_found, 'removed value', 'removed values')} still in any table"),
         style="red" if report.forbidden_found else "",

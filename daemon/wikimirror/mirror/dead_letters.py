@@ -2,7 +2,8 @@
 
 A payload is kept only when page and revision are known, without `prior_state`, top-level `comment` and `performer`, and
 only while the page and the revision have nothing to remember but edits. Any retraction of the page empties it again;
-redriving then reads the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's DETAIL line.
+redriving then reads the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's
+DETAIL line.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from wikimirror.mirror.connect import Session
 from wikimirror.ops.reports import Difference
@@ -52,11 +52,15 @@ class Expected:
 
 @dataclass(slots=True)
 class Comparison:
-    """What was found. `waiting`: pages by the reason they wait for; a page may wait for several."""
+    """What was found. `waiting`: pages by the reason they wait for; a page may wait for several.
+
+    `withholding`: how many of them show less than the truth permits. The others wait for what turned out to be so.
+    """
 
     compared: dict[str, int] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)
+    withholding: int = 0
     forbidden_found: int = 0
 
 
@@ -71,14 +75,16 @@ async def compare(session: Session, expected: Expected) -> Comparison:
         revisions = {(r["wiki_id"], r["rev_id"]): dict(r) for r in await session.fetch(_REVISIONS)}
         bodies = {(r["wiki_id"], r["rev_id"], r["format"]): dict(r) for r in await session.fetch(_BODIES)}
         page_of = {key: (key[0], row["page_id"]) for key, row in (*expected.revisions.items(), *revisions.items())}
-        found.differences += _differences("page", expected.pages, pages, lambda key: key in waiting)
-        found.differences += _differences(
-            "revision", expected.revisions, revisions, lambda key: page_of[key] in waiting
-        )
         also = {key: row for key, row in expected.permitted.items() if key in bodies}
-        found.differences += _differences(
-            "body", {**also, **expected.bodies}, bodies, lambda key: page_of.get(key[:2]) in waiting
+        tables = (
+            Table("page", expected.pages, pages, lambda key: key),
+            Table("revision", expected.revisions, revisions, lambda key: page_of[key]),
+            Table("body", {**also, **expected.bodies}, bodies, lambda key: page_of.get(key[:2])),
         )
+        withholding: set[Any] = set()
+        for table in tables:
+            found.differences += _differences(table, waiting, withholding)
+        found.withholding = len(withholding)
         found.compared = {
             "page": len(expected.pages),
             "revision": len(expected.revisions),
@@ -88,17 +94,33 @@ async def compare(session: Session, expected: Expected) -> Comparison:
     return found
 
 
-def _differences(table: str, expected: Mapping[Any, Row], found: Mapping[Any, Row], waits: Any) -> Iterable[Difference]:
-    for key in sorted(expected.keys() | found.keys()):
-        want, have = expected.get(key), found.get(key)
+class Table(NamedTuple):
+    """One table's rows by key, expected and found, and the page that each row belongs to."""
+
+    name: str
+    expected: Mapping[Any, Row]
+    found: Mapping[Any, Row]
+    page_of: Callable[[Any], Any]
+
+
+def _differences(table: Table, waiting: Collection[Any], withholding: set[Any]) -> Iterable[Difference]:
+    """Differences of one table; pages that wait and show less than expected are added to `withholding` instead."""
+    for key in sorted(table.expected.keys() | table.found.keys()):
+        want, have, page = table.expected.get(key), table.found.get(key), table.page_of(key)
         name = " ".join(str(part) for part in key)
         if want is None or have is None:
-            if not (have is None and waits(key) and table == "body"):
-                yield Difference(table, name, "", "a row" if want else None, "a row" if have else None)
+            if have is None and table.name == "body" and page in waiting:
+                withholding.add(page)
+            else:
+                yield Difference(table.name, name, "", "a row" if want else None, "a row" if have else None)
             continue
         for column, value in want.items():
-            if value != have[column] and not (waits(key) and _withheld(column, value, have)):
-                yield Difference(table, name, column, _short(value), _short(have[column]))
+            if value == have[column]:
+                continue
+            if page in waiting and _withheld(column, value, have):
+                withholding.add(page)
+            else:
+                yield Difference(table.name, name, column, _short(value), _short(have[column]))
 
 
 def _withheld(column: str, want: object, have: Row) -> bool:

@@ -52,6 +52,7 @@ async def rehearse(
         compared=comparison.compared,
         differences=comparison.differences,
         waiting=comparison.waiting,
+        withholding=comparison.withholding,
         forbidden_found=comparison.forbidden_found,
         look_inside=look_inside,
         seed=rehearsal.seed,

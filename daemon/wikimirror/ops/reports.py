@@ -63,6 +63,8 @@ class DemoReport:
     differences: list[Difference]
     waiting: dict[str, int]
     """Pages that wait for a reconcile row, by its reason; told apart from differences."""
+    withholding: int
+    """Pages among them that show less than the wiki: the others wait for what turned out to be so already."""
     forbidden_found: int
     """Removed values that are still in any table (promise P3)."""
     look_inside: str

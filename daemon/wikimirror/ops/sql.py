@@ -21,10 +21,14 @@ async def run(session: Session, query: str) -> SqlReport:
     """Runs one statement in a read-only transaction. Raises DatabaseRefused with what Postgres says of it."""
     try:
         async with session.transaction():
-            # Prepared: that takes exactly one statement, so none can end the read-only transaction and go on.
-            statement = await session.connection.prepare(query)
-            rows = await statement.fetch()
-            columns = [attribute.name for attribute in statement.get_attributes()]
+            try:
+                # Prepared: that takes exactly one statement, so none can end the read-only transaction and go on.
+                statement = await session.connection.prepare(query)
+                rows = await statement.fetch()
+                columns = [attribute.name for attribute in statement.get_attributes()]
+            except asyncpg.ReadOnlySQLTransactionError:
+                # Told here: outside, a transaction that may not write means a server that may not.
+                raise DatabaseRefused("`wikimirror sql` only reads", remedy="Use psql for what writes.") from None
     except asyncpg.PostgresError as error:
         message = error.args[0] if error.args else type(error).__name__
         raise DatabaseRefused(
