@@ -19,6 +19,8 @@ import wikimirror
 
 PACKAGE = "WIKIMIRROR_MUTANTS_PACKAGE"
 VERDICT = "WIKIMIRROR_MUTANTS_VERDICT"
+ERROR = "WIKIMIRROR_MUTANTS_ERROR"
+"""The name of an error that is as good as an assertion, for a break that consists in it."""
 TESTS = Path(__file__).resolve().parents[1]
 
 hypothesis.settings.register_profile(
@@ -45,9 +47,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield  # type: ignore[assignment]  # pytest sends the report
     if report.failed:
         error = call.excinfo.value if call.excinfo is not None else None
-        if call.when == "call" and error is not None and is_by_assertion(error):
+        if call.when == "call" and error is not None and (is_by_assertion(error) or _is_expected(error)):
             _told["killer"] = _told["killer"] or item.nodeid
-            item.session.shouldstop = "an assertion failed"
+            item.session.shouldstop = "a test has noticed"
         else:
             _told["others"].append(f"{item.nodeid} ({call.when}): {type(error).__name__}")
     elif report.passed and call.when == "call":
@@ -62,6 +64,10 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def pytest_sessionfinish() -> None:
     Path(os.environ[VERDICT]).write_text(json.dumps(_told))
+
+
+def _is_expected(error: BaseException) -> bool:
+    return type(error).__name__ == os.environ.get(ERROR)
 
 
 def is_by_assertion(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""A simulated day as its records arrive, with some that must be set aside and some whose revisions change pages."""
+"""A simulated day as its records arrive, with some that must be set aside."""
 
 from __future__ import annotations
 
