@@ -45,6 +45,8 @@ class Shape:
     span: int = 12
     spread: int = 1
     """Seconds between neighbouring instants: 100 makes the skew of 300 s matter."""
+    quiet: float = 0.0
+    """The share of plain edits, each the next of its page: most revisions are then stored without registers."""
 
 
 def history(rng: random.Random, wiki_id: str, shape: Shape = Shape()) -> list[Change]:
@@ -52,7 +54,42 @@ def history(rng: random.Random, wiki_id: str, shape: Shape = Shape()) -> list[Ch
     return [_change(rng, wiki_id, shape, number) for number in range(shape.changes)]
 
 
+def _plain_edit(wiki_id: str, shape: Shape, number: int) -> Change:
+    rev_id = number + 1
+    page_id = rev_id % shape.pages + 1
+    secret = f"{wiki_id}/{rev_id};"
+    time = START + number * shape.span // shape.changes * shape.spread * MICROSECONDS
+    return Change(
+        identity=change_identity("test", wiki_id, str(number), "plain", ""),
+        kind=Kind.EDIT,
+        clock=Clock.ACTION,
+        time=time,
+        published=time + 2_000_000,
+        page=PageKey(wiki_id, page_id),
+        rev_id=rev_id,
+        rev_dt=START + rev_id * MICROSECONDS,
+        title=f"Title {wiki_id}/{page_id}.1;",
+        namespace_id=0,
+        is_redirect=False,
+        url=f"https://{wiki_id}/page{page_id};",
+        parent_rev_id=max(0, rev_id - shape.pages),
+        is_minor=False,
+        text_visible=True,
+        editor_visible=True,
+        comment_visible=True,
+        editor_name=f"Editor {secret}",
+        editor_id=rev_id,
+        comment=f"comment {secret}",
+        sha1=f"sha1 {secret}",
+        size=rev_id * 10,
+        content_model="wikitext",
+        bodies=(Body(Format.WIKITEXT, f"text {secret}"),),
+    )
+
+
 def _change(rng: random.Random, wiki_id: str, shape: Shape, number: int) -> Change:
+    if rng.random() < shape.quiet:
+        return _plain_edit(wiki_id, shape, number)
     kind = rng.choice(KINDS)
     clock = rng.choice(CLOCK_OF.get(kind, (Clock.ACTION,)))
     time = START + rng.randrange(shape.span) * shape.spread * MICROSECONDS
@@ -118,5 +155,7 @@ def shapes(rng: random.Random) -> Shape:
             Shape(changes=7, pages=1, revisions=3, span=6, spread=100),
             Shape(changes=25, pages=2, revisions=8, span=40, spread=20),
             Shape(changes=9, pages=3, revisions=3, span=5),
+            Shape(changes=16, pages=2, revisions=16, span=30, spread=40, quiet=0.8),
+            Shape(changes=24, pages=4, revisions=24, span=60, spread=10, quiet=0.85),
         )
     )

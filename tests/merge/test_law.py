@@ -192,7 +192,7 @@ class TestL4Held:
     def test_the_flags_of_a_deletion_hide_and_never_show(self) -> None:
         held = Held(edit(1), delete(1, 10, flags=(False, True, True)), undelete(1, 10.5, flags=UNSTATED))
         assert held.fields(1)[0] is False
-        shown = Held(visibility(1, 5, HIDDEN), delete(2, 500, flags=SHOWN))
+        shown = Held(visibility(1, 5, HIDDEN), delete(1, 500, flags=SHOWN), undelete(1, 900, flags=UNSTATED))
         row = shown.revision(1)
         assert (row.content_visible, row.editor_visible, row.comment_visible) == NONE
 

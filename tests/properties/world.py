@@ -150,9 +150,8 @@ def forbidden(changes: Iterable[Change], mirror: Mirror, law: Law) -> set[str]:
     gone = {value for value in told - held if value is not None}
     for suppression in (change for change in changes if change.suppresses):
         of_page = [change for change in changes if change.page == suppression.page]
-        open_again = {change.title for change in of_page if _beats(change, suppression, law)}
-        gone |= {c.title for c in of_page if c.title is not None and c.title not in open_again}
-        gone |= {c.url for c in of_page if c.url is not None and not _beats(c, suppression, law)}
+        open_again = {said for c in of_page if _beats(c, suppression, law) for said in (c.title, c.url)}
+        gone |= {said for c in of_page for said in (c.title, c.url) if said is not None and said not in open_again}
     return gone
 
 

@@ -217,7 +217,7 @@ class PageState:
     def row(self) -> PageRow:
         """The public columns (L2, L7, L9)."""
         if not self.contenders:
-            return self._row_withoutkept_of()
+            return self._row_without_candidate()
         winner = self.contenders[0]
         if self.reg is None and len(self.contenders) == 1 and not winner.vacates:
             return PageRow("live", winner.title, winner.namespace_id, winner.is_redirect, winner.rev_id, winner.rev_dt,
@@ -269,7 +269,7 @@ class PageState:
         reg.contenders = [kept_of(c) for c in self.contenders]
         return reg
 
-    def _row_withoutkept_of(self) -> PageRow:
+    def _row_without_candidate(self) -> PageRow:
         last = None if self.reg is None else self.reg.last_deletion
         if last is None:
             return PageRow(None)
