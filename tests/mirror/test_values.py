@@ -6,7 +6,7 @@ import pytest
 
 from tests.merge.statements import WIKI, delete, edit, hides, undelete, update, visibility
 from tests.mirror.lanes import Written, everywhere, rows, value
-from tests.wire.records import page_change, revision
+from tests.wire.records import page_change, revision, visibility_change
 from wikimirror.merge.law import Law
 from wikimirror.mirror.connect import Session
 from wikimirror.model import Body, Format
@@ -113,3 +113,16 @@ async def test_a_revision_known_before_its_edit_came_is_read_although_it_looks_n
     await lane.apply(edit(3), edit(4))
     assert await rows(session, "SELECT editor_name, editor_visible FROM revision WHERE rev_id = 2") == [(None, False)]
     assert await value(session, "SELECT count(*) FROM revision") == 4
+
+
+@pytest.mark.parametrize("hiding_first", [True, False])
+async def test_a_hiding_that_names_page_0_as_of_a_deleted_page_s_revision_stops_no_later_record(
+    session: Session, *, hiding_first: bool
+) -> None:
+    said = [visibility_change(page_id=0), page_change(revision=revision(4990))]
+    gone = page_change("delete", dt="2025-03-05T08:00:00Z", revision=revision(4990))
+    lane = await Written.to(session)
+    for record in [*(said if hiding_first else reversed(said)), {**gone, "meta": {**gone["meta"], "id": "another"}}]:
+        await lane.read(record)
+    assert await rows(session, "SELECT sha1, content_visible FROM revision") == [(None, False)]
+    assert await rows(session, "SELECT page_id, state FROM page ORDER BY 1") == [(0, None), (900, "deleted")]

@@ -221,9 +221,9 @@ class Workspace:
         return {
             page
             for key, revision in self.revisions.items()
-            if revision.change is None
+            if revision.change is None and not revision.is_unknown
             for page_id in revision.pages
-            if (page := PageKey(key.wiki_id, page_id)) not in self.pages and page_id
+            if (page := PageKey(key.wiki_id, page_id)) not in self.pages
         }
 
     def settle(self) -> Settled:
