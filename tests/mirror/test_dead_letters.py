@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.merge.statements import HIDDEN, delete, edit, state, visibility
+from tests.merge.statements import HIDDEN, delete, edit, hides, state, visibility
 from tests.mirror.lanes import Written, everywhere, rows, value
-from tests.wire.records import page_change
+from tests.wire.records import page, page_change, revision
 from wikimirror.mirror.connect import Session
 from wikimirror.model import Change, Kind
 
 NUL = "\x00"
+PAGE, BAD = page(), {"revision": revision(comment=NUL)}
 PAYLOAD = {
     **page_change(),
     "prior_state": {"revision": {"comment": "of another revision"}},
@@ -47,6 +48,26 @@ async def test_a_later_retraction_of_the_page_empties_it(session: Session, later
         session, "SELECT page_id, payload IS NOT NULL, payload_sha256 IS NOT NULL FROM dead_letter ORDER BY 1"
     )
     assert kept == [(1, False, True), (2, True, True)]
+
+
+@pytest.mark.parametrize("later", [visibility(1, 400, HIDDEN, page=2), edit(2, page=2, **hides(1))])
+async def test_a_later_hiding_of_the_revision_under_another_page_empties_it(session: Session, later: Change) -> None:
+    lane = await Written.to(session)
+    await lane.apply(bad(1), values=[msgspec.json.encode(PAYLOAD)])
+    await lane.apply(later)
+    assert await rows(session, "SELECT page_id, payload FROM dead_letter") == [(1, None)]
+
+
+async def test_a_payload_does_not_tell_other_pages_titles_nor_stay_where_its_wiki_cannot_be_told(
+    session: Session,
+) -> None:
+    other = {"page_id": 78, "page_title": "Suppressed some day", "namespace_id": 0, "is_redirect": True}
+    said = page_change("move", page={**PAGE, "redirect_page_link": other}, created_redirect_page=other, **BAD)
+    lane = await Written.to(session)
+    await lane.read(said, {**said, "wiki_id": "ünwiki"})
+    kept = await rows(session, "SELECT page_id, payload IS NOT NULL FROM dead_letter ORDER BY dead_letter_id")
+    assert kept == [(900, True), (900, False)]
+    assert await everywhere(session, ["Suppressed some day"]) == set()
 
 
 @pytest.mark.parametrize("before", [delete(1, 10), visibility(2, 10, HIDDEN)])

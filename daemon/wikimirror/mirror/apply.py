@@ -164,7 +164,7 @@ class Applier:
             else:
                 count = int(change.rev in taken)
             corrected.append(Corrected(retraction, records[change.identity], count))
-        await empty_payloads(self.session, {r.change.page for r in workspace.retractions if r.removed})
+        await empty_payloads(self.session, [r.change for r in workspace.retractions if r.removed])
         await record_corrections(self.session, corrected, now)
 
 

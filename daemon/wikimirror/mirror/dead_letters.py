@@ -1,9 +1,9 @@
 """Dead letters: records set aside, with the reason and, where promise P3 allows it, what was in them.
 
-A payload is kept only when page and revision are known, without `prior_state`, top-level `comment` and `performer`, and
-only while the page and the revision have nothing to remember but edits. Any retraction of the page empties it again;
-redriving then reads the source. A reason is a SQLSTATE and a constraint's name, or one of wire's; never Postgres's
-DETAIL line.
+A payload is kept only when page and revision are known, without `prior_state`, top-level `comment` and `performer` and
+without other pages' titles, and only while the page and the revision have nothing to remember but edits. Any retraction
+of the page, or of the revision under whatever page, empties it again; redriving then reads the source. A reason is a
+SQLSTATE and a constraint's name, or one of wire's; never Postgres's DETAIL line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from wikimirror.mirror.connect import Session
-from wikimirror.model import PageKey, Record
+from wikimirror.model import Change, Record
 
 PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes. A larger record is read again from its source when it is redriven."""
@@ -42,9 +42,13 @@ ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
 # Held to the transaction's end: a payload is kept before a retraction elsewhere looks for it, or after it is seen.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('wikimirror dead letter ' || current_schema(), 0))"
 _EMPTY: Final = """
-UPDATE dead_letter d SET payload = NULL FROM unnest($1::text[], $2::bigint[]) AS k (wiki_id, page_id)
-WHERE d.wiki_id = k.wiki_id AND d.page_id = k.page_id AND d.payload IS NOT NULL
+UPDATE dead_letter d SET payload = NULL
+FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS k (wiki_id, page_id, rev_id)
+WHERE d.wiki_id = k.wiki_id AND (d.page_id = k.page_id OR d.rev_id = k.rev_id) AND d.payload IS NOT NULL
 """
+
+
+_NOT_KEPT: Final = frozenset({"prior_state", "comment", "performer", "created_redirect_page"})
 
 
 class SetAside(NamedTuple):
@@ -71,11 +75,12 @@ async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
         await session.execute(_SET_ASIDE, *(list(column) for column in zip(*rows.values(), strict=True)))
 
 
-async def empty_payloads(session: Session, pages: Collection[PageKey]) -> None:
-    """Something of these pages was taken away: no dead letter of theirs may still hold it (P3)."""
-    if pages:
+async def empty_payloads(session: Session, retractions: Collection[Change]) -> None:
+    """They took something of their page or revisions away: no dead letter of either may still hold it (P3)."""
+    keys = {(*c.page, rev_id) for c in retractions for rev_id in (c.rev_id, *(n.rev_id for n in c.neighbours))}
+    if keys:
         await session.execute(_LOCK)
-        await session.execute(_EMPTY, [page.wiki_id for page in pages], [page.page_id for page in pages])
+        await session.execute(_EMPTY, *(list(column) for column in zip(*keys, strict=True)))
 
 
 def scrubbed(value: bytes | None) -> bytes | None:
@@ -88,17 +93,20 @@ def scrubbed(value: bytes | None) -> bytes | None:
         return None
     if not isinstance(payload, dict):
         return None
-    kept = {key: part for key, part in payload.items() if key not in {"prior_state", "comment", "performer"}}
+    kept = {key: part for key, part in payload.items() if key not in _NOT_KEPT}
+    if isinstance(page := kept.get("page"), dict):
+        kept["page"] = {key: part for key, part in page.items() if key != "redirect_page_link"}
     return msgspec.json.encode(kept)
 
 
 def _row(letter: SetAside) -> tuple[object, ...]:
     value = letter.record.value
-    known = letter.page_id is not None and letter.rev_id is not None
+    wiki_id = _text(letter.wiki_id)
+    known = wiki_id is not None and letter.page_id is not None and letter.rev_id is not None
     payload = scrubbed(value) if known and letter.keeps_payload else None
     digest = None if value is None else hashlib.sha256(value).digest()
     return (
-        *letter.record.at, letter.reason, letter.sqlstate, letter.constraint, _text(letter.wiki_id), letter.page_id,
+        *letter.record.at, letter.reason, letter.sqlstate, letter.constraint, wiki_id, letter.page_id,
         letter.rev_id, payload, digest,
     )  # fmt: skip
 
