@@ -46,8 +46,15 @@ class UnreadableRecord(WikimirrorError):
     reaction = Reaction.SET_ASIDE
     remedy = "The record is in dead_letter with its coordinates; the source can be read again from there."
 
-    def __init__(self, reason: str, detail: str = "", *, wiki_id: str | None = None, page_id: int | None = None,
-                 rev_id: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        *,
+        wiki_id: str | None = None,
+        page_id: int | None = None,
+        rev_id: int | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.wiki_id = wiki_id
