@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.wire.records import AT, FLAGS, PAGE_CHANGES, VISIBILITY_CHANGES, page, page_change, read, revision
+from wikimirror.errors import UnreadableRecord
 from wikimirror.model import Change, Clock, Hidden, Kind, PageKey, coordinates_identity
 
 MARCH_FIRST = 1_740_823_200_000_000
@@ -231,3 +232,12 @@ def test_values_nested_too_deep_to_read_are_dropped() -> None:
     change = read(whole.replace(b'"DEEP"', deep))
 
     assert essence(change) == essence(read(page_change("delete")))
+
+
+@pytest.mark.timeout(30)
+def test_a_record_cut_off_within_a_string_after_deep_nesting_is_refused_in_the_time_it_takes_to_read_it_once() -> None:
+    depth = 100_000
+    cut = b'{"x":' + b"[" * depth + b"]" * depth + b',"' + b'\\"' * 1_000_000
+
+    with pytest.raises(UnreadableRecord, match="^not_json$"):
+        read(cut)

@@ -21,7 +21,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 _DEEPEST: Final = 32
 _LONGEST_INTEGER: Final = 20
-_TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]', re.DOTALL)
+# A string that nothing closes is a token too: else each quote in it would begin another search to the end.
+_TOKENS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def parse(value: bytes) -> dict[str, Any]:
