@@ -239,5 +239,5 @@ def test_a_record_cut_off_within_a_string_after_deep_nesting_is_refused_in_the_t
     depth = 100_000
     cut = b'{"x":' + b"[" * depth + b"]" * depth + b',"' + b'\\"' * 1_000_000
 
-    with pytest.raises(UnreadableRecord, match="^not_json$"):
+    with pytest.raises(UnreadableRecord, match="not_json"):
         read(cut)
