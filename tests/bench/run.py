@@ -202,7 +202,7 @@ def _machine() -> str:
         names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release()}"
+    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()}"
 
 
 async def main(rounds: int, scale: float) -> str:
@@ -212,7 +212,7 @@ async def main(rounds: int, scale: float) -> str:
     with tempfile.TemporaryDirectory(prefix="wm-bench-") as directory:
         async with EmbeddedPostgres(Path(directory) / "data", fsync=True) as server:
             connection = await asyncpg.connect(server.dsn())
-            version = f"PostgreSQL {connection.get_server_version().major}.{connection.get_server_version().minor}"
+            version = f"PostgreSQL {await connection.fetchval('SHOW server_version')}"
             await connection.close()
             for workload in WORKLOADS:
                 scaled = Workload(

@@ -144,7 +144,7 @@ class Applier:
         await write_reconcile(session, workspace, settled, applied, hints)
         await self._correct(workspace, settled, touched, entries, now)
         return Applied(
-            applied=Counter([change.kind.value for change in applied]),
+            applied=Counter[str]([change.kind for change in applied]),
             refused=Counter([v.refusal.value for v in verdicts if v.refusal is not None]),
         )
 

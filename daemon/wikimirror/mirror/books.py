@@ -127,7 +127,8 @@ def _reconcile_arrays(rows: set[Reconcile]) -> tuple[list[str], list[int], list[
 def _ledger_row(verdict: Verdict, applied: int) -> tuple[object, ...]:
     record, change = verdict.entry
     outcome = "applied" if verdict.refusal is None else verdict.refusal.value
+    page, at = change.page, record.at
     return (
-        change.identity, *change.page, change.rev_id or None, change.kind.value, int(change.clock), change.time,
-        change.published, record.received, applied, *record.at, outcome,
+        change.identity, page.wiki_id, page.page_id, change.rev_id or None, change.kind, change.clock, change.time,
+        change.published, record.received, applied, at.source, at.topic, at.partition, at.offset, outcome,
     )  # fmt: skip
