@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -148,8 +150,22 @@ def test_interrupted_it_leaves_and_takes_its_postgres_with_it(
             pid_file = tmp_path / "wikimirror" / "demo" / "cluster" / "postmaster.pid"
             assert pid_file.exists()
             process.send_signal(sign)
+            # At the pipe's end the program would be done, and right to end with 0: the signal must be there before.
+            _wait_until_delivered(process.pid, sign)
         out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert out == b""
     assert b"Traceback" not in err
     assert not pid_file.exists()
+
+
+def _wait_until_delivered(pid: int, sign: signal.Signals) -> None:
+    status = Path(f"/proc/{pid}/status")
+    deadline = time.monotonic() + 30
+    never = threading.Event()
+    while status.exists():
+        pending = (line.split()[1] for line in status.read_text().splitlines() if line.startswith(("SigPnd", "ShdPnd")))
+        if not any(int(mask, 16) & 1 << (sign - 1) for mask in pending):
+            return
+        assert time.monotonic() < deadline, f"{sign.name} was not taken in 30 s"
+        never.wait(0.01)

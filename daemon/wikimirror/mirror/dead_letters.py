@@ -28,7 +28,8 @@ SELECT u.source, u.topic, u.partition, u."offset", u.reason, u.sqlstate, u.const
     CASE WHEN EXISTS (
         SELECT FROM page p WHERE p.wiki_id = u.wiki_id AND p.page_id = u.page_id AND p.registers IS NOT NULL
     ) OR EXISTS (
-        SELECT FROM revision r WHERE r.wiki_id = u.wiki_id AND r.rev_id = u.rev_id AND r.registers IS NOT NULL
+        SELECT FROM revision r WHERE r.wiki_id = u.wiki_id AND r.rev_id = u.rev_id
+            AND (r.registers IS NOT NULL OR NOT r.content_visible)
     ) THEN NULL ELSE u.payload END,
     u.payload_sha256
 FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
