@@ -135,11 +135,14 @@ def test_a_file_that_is_not_there_is_told_before_anything_is_done(run: Program, 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_leaves_and_takes_its_postgres_with_it(
-    clean_environment: dict[str, str], tmp_path: Path, sign: signal.Signals, code: int
+    request: pytest.FixtureRequest, clean_environment: dict[str, str], tmp_path: Path, sign: signal.Signals, code: int
 ) -> None:
     program = Path(sys.executable).with_name("wikimirror")
     pipe = tmp_path / "endless"
     os.mkfifo(pipe)
+    # A shell's background jobs ignore SIGINT, and so would their children: a handler here gives the program the default.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with subprocess.Popen(
         [str(program), "play", str(pipe)],
         env={**clean_environment, "XDG_STATE_HOME": str(tmp_path)},
