@@ -140,7 +140,7 @@ def test_interrupted_it_leaves_and_takes_its_postgres_with_it(
     program = Path(sys.executable).with_name("wikimirror")
     pipe = tmp_path / "endless"
     os.mkfifo(pipe)
-    # A shell's background jobs ignore SIGINT, and so would their children: a handler here gives the program the default.
+    # A shell's background jobs ignore SIGINT, and so would their children: a handler here gives them the default.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with subprocess.Popen(
