@@ -168,6 +168,16 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The revision this change names."""
         return RevKey(self.page.wiki_id, self.rev_id)
 
+    @property
+    def hides(self) -> bool:
+        """Whether it states a field of its own revision hidden."""
+        return self.text_visible is False or self.editor_visible is False or self.comment_visible is False
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether it states every field of its own revision visible."""
+        return self.text_visible is True and self.editor_visible is True and self.comment_visible is True
+
 
 def change_identity(source: str, stream: str, event_id: str, event_type: str, name: str) -> bytes:
     """Law L8: the identity of a change that has an id, as 16 bytes. Copies from two sources are two changes."""

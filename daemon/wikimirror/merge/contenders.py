@@ -39,7 +39,14 @@ def outdoes(newer: Contender, older: Contender) -> bool:
         and rank(newer) > rank(older)
         and (newer.time >= older.time or second(newer.time) >= second(older.time))
         and (newer.kind in PROOFS or (older.kind not in PROOFS and newer.rev_id >= older.rev_id))
-        and (newer.title is not None or older.title is None)
+        and states_as_much(newer, older)
+    )
+
+
+def states_as_much(newer: Contender, older: Contender) -> bool:
+    """L9: whether `newer` states every attribute that `older` does."""
+    return (
+        (newer.title is not None or older.title is None)
         and (newer.namespace_id is not None or older.namespace_id is None)
         and (newer.is_redirect is not None or older.is_redirect is None)
         and (newer.url is not None or older.url is None)

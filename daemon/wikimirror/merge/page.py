@@ -10,7 +10,7 @@ import hashlib
 
 import msgspec
 
-from wikimirror.merge.contenders import Candidate, Contender, first_stated, kept_of, outdoes, rank
+from wikimirror.merge.contenders import Candidate, Contender, first_stated, kept_of, outdoes, rank, states_as_much
 from wikimirror.merge.gate import NO_TIMES, OPEN, Gate, Times, raised
 from wikimirror.merge.law import NEVER, PROOFS, Law, PageRow, is_before, second, thresholds
 from wikimirror.merge.refusals import Refusal
@@ -115,11 +115,7 @@ class PageState:
                 and change.time >= other.time
                 and change.rev_id >= other.rev_id
                 and change.clock == other.clock
-                and (change.title is not None or other.title is None)
-                and (change.namespace_id is not None or other.namespace_id is None)
-                and (change.is_redirect is not None or other.is_redirect is None)
-                and (change.url is not None or other.url is None)
-                and (change.wikibase_item_id is not None or other.wikibase_item_id is None)
+                and states_as_much(change, other)
             ):
                 return False
             self.superseded.add(other.rev_id)
@@ -219,7 +215,7 @@ class PageState:
         if not self.contenders:
             return self._row_without_candidate()
         winner = self.contenders[0]
-        if self.reg is None and len(self.contenders) == 1 and not winner.vacates:
+        if self.is_simple:
             return PageRow("live", winner.title, winner.namespace_id, winner.is_redirect, winner.rev_id, winner.rev_dt,
                            None, winner.url, winner.wikibase_item_id)  # fmt: skip
         title = first_stated(self.contenders, "title")
@@ -263,7 +259,8 @@ class PageState:
 
     def stored_registers(self) -> PageRegisters | None:
         """What goes to the column `registers`."""
-        if self.is_simple and not (self.contenders and self.contenders[0].vacates):
+        # What vacates, withdraws or proves has left its mark in the registers.
+        if self.is_simple:
             return None
         reg = self._registers()
         reg.contenders = [kept_of(c) for c in self.contenders]

@@ -12,7 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from wikimirror.merge.gate import NO_TIMES, Times, raised
-from wikimirror.merge.law import FIELD_OF, FORMATS, NEVER, PROOFS, SILENT, Law, RevisionRow, is_before, thresholds
+from wikimirror.merge.law import (
+    CANDIDATES,
+    FIELD_OF,
+    FORMATS,
+    NEVER,
+    PROOFS,
+    SILENT,
+    Law,
+    RevisionRow,
+    is_before,
+    thresholds,
+)
 from wikimirror.merge.page import PageState
 from wikimirror.merge.statements import (
     Fact,
@@ -22,6 +33,7 @@ from wikimirror.merge.statements import (
     Stamp,
     class_of,
     flags_of,
+    hidden_by,
     supplied,
 )
 from wikimirror.model import Change, Clock, Field, Kind, RevKey
@@ -102,11 +114,6 @@ class RevisionState:
         return state
 
     @property
-    def is_simple(self) -> bool:
-        """Whether the row's own columns and the stamp are all there is to remember."""
-        return self.change is not None
-
-    @property
     def is_unknown(self) -> bool:
         """Whether nothing has named it yet."""
         return self.is_new and self.change is None and self.reg is None
@@ -132,7 +139,7 @@ class RevisionState:
             altered = True
         for name in ("parent_rev_id", "rev_dt", "is_minor"):
             altered |= self._fact(reg, name, getattr(change, name), change)
-        altered |= self.hide(change, self._hidden_by(change))
+        altered |= self.hide(change, hidden_by(change))
         proved = change.kind in PROOFS
         pages = [page, *others]
         if all(p.gate.passes(change.clock, change.time, change.rev_id, proved=proved) for p in pages):
@@ -297,9 +304,6 @@ class RevisionState:
         self.values[name] = value
         return True
 
-    def _hidden_by(self, change: Change) -> list[Field]:
-        return [field for field, flag in flags_of(change) if flag is False]
-
     def _show(self, reg: RevisionRegisters, change: Change, *, proved: bool) -> bool:
         if change.kind in SILENT or change.vacates:
             return False
@@ -367,9 +371,7 @@ class RevisionState:
         )
 
 
-_STATING: Final = frozenset(
-    {Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UNDELETE, Kind.VISIBILITY_CHANGE, Kind.UPDATE, Kind.ASSERT}
-)
+_STATING: Final = CANDIDATES - {Kind.WITHDRAWAL}
 _ONE_SIMPLE: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.VISIBILITY_CHANGE})
 
 
@@ -377,9 +379,7 @@ def _is_simple(change: Change, page: PageState) -> bool:
     """Whether one change is all there is to remember of a revision, and all it says is held."""
     gate = page.gate
     return (
-        change.text_visible is True
-        and change.editor_visible is True
-        and change.comment_visible is True
+        change.shows_all
         and change.kind in _ONE_SIMPLE
         and not change.vacates
         and gate.passes(change.clock, change.time, change.rev_id, proved=False)

@@ -38,10 +38,9 @@ def admit(change: Change, scope: Scope) -> Change | None:
 
 def bare_retraction(change: Change) -> Change | None:
     """What a change takes away, and nothing else of it; None when it takes nothing away."""
-    flags = (change.text_visible, change.editor_visible, change.comment_visible)
     if change.kind in _DELETIONS:
         return _without_content(change, kind=change.kind)
-    if False in flags or change.neighbours:
+    if change.hides or change.neighbours:
         return _without_content(change, kind=Kind.REVISION_VISIBILITY)
     return None
 

@@ -73,6 +73,11 @@ def flags_of(change: Change) -> tuple[tuple[Field, bool | None], ...]:
     )
 
 
+def hidden_by(change: Change) -> list[Field]:
+    """L4: the fields of its own revision that a change states hidden."""
+    return [field for field, flag in flags_of(change) if flag is False]
+
+
 def supplied(change: Change) -> Iterator[tuple[str, object, bool]]:
     """L4: (column, value, whether the change states the field's flag)."""
     if change.kind in SILENT or change.kind is Kind.REVISION_VISIBILITY or change.vacates:

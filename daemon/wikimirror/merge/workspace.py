@@ -15,6 +15,7 @@ from wikimirror.merge.law import CANDIDATES, NEVER, PROOFS, SILENT, Law
 from wikimirror.merge.page import PageState, deletion_of
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.revision import RevisionState
+from wikimirror.merge.statements import hidden_by
 from wikimirror.model import Change, Field, Kind, PageKey, RevKey
 
 
@@ -92,7 +93,7 @@ class Workspace:
             revision = self._revision(change.rev)
             revision_altered = revision.absorb(change, page, self._other_pages(revision, page))
         hid = change.neighbours != () and self._absorb_neighbours(change)
-        hides = _hides(change)
+        hides = change.hides
         if refusal is not None or change.kind not in CANDIDATES:
             if refusal in {Refusal.DELETED, Refusal.RESTORED}:
                 if not (altered or hid or (hides and revision_altered)):
@@ -110,9 +111,7 @@ class Workspace:
         """
         if not (
             change.kind in _MAKERS
-            and change.text_visible is True
-            and change.editor_visible is True
-            and change.comment_visible is True
+            and change.shows_all
             and page.reg is None
             and not (change.neighbours or change.vacates or change.is_revert)
         ):
@@ -273,10 +272,6 @@ _PLAIN: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UPDATE, Kind.
 _MAKERS: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE})
 
 
-def _hides(change: Change) -> bool:
-    return change.text_visible is False or change.editor_visible is False or change.comment_visible is False
-
-
 def _is_unproved_restatement(change: Change, page: PageState) -> bool:
     """A live page was restored, and this speaks, unproved, of a revision that had gone with its deletion (L2, L4)."""
     flags = (change.text_visible, change.editor_visible, change.comment_visible)
@@ -290,10 +285,7 @@ def _is_unproved_restatement(change: Change, page: PageState) -> bool:
 
 
 def _hidden_fields(change: Change) -> tuple[str, ...]:
-    if not _hides(change):
-        return ()
-    flags = (change.text_visible, change.editor_visible, change.comment_visible)
-    return tuple(f.value for f, flag in zip(Field, flags, strict=True) if flag is False)
+    return tuple(field.value for field in hidden_by(change))
 
 
 def pages_of(changes: Iterable[Change]) -> list[PageKey]:

@@ -182,7 +182,6 @@ def is_about_data(error: BaseException) -> bool:
 
 def _refused_by_postgres(entry: Entry, error: BaseException) -> SetAside:
     change = entry.change
-    hides = False in (change.text_visible, change.editor_visible, change.comment_visible)
     sqlstate = getattr(error, "sqlstate", None) or "22000"
     return SetAside(
         entry.record,
@@ -192,7 +191,7 @@ def _refused_by_postgres(entry: Entry, error: BaseException) -> SetAside:
         change.page.wiki_id,
         change.page.page_id,
         change.rev_id or None,
-        keeps_payload=not hides,
+        keeps_payload=not change.hides,
     )
 
 

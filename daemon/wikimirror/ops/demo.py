@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from wikimirror.errors import WikimirrorError
 from wikimirror.mirror.connect import Session
-from wikimirror.model import Lane, Record
+from wikimirror.model import Record
 from wikimirror.ops.compare import Expected, compare
 from wikimirror.ops.play import play_records
 from wikimirror.ops.reports import DemoReport, OnProgress
 from wikimirror.settings import Settings
+from wikimirror.sources import lane_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ async def rehearse(
     look_inside: str,
 ) -> DemoReport:
     """Play the whole day and compare. Raises WikimirrorError when `seconds` were not enough for that."""
-    lanes = sorted({Lane(at.source, at.topic, at.partition) for at in (record.at for record in rehearsal.records)})
+    lanes = sorted({lane_of(record.at) for record in rehearsal.records})
     deadline = None if seconds is None else time.monotonic() + seconds
     played = await play_records(
         session, _each(rehearsal.records), lanes, settings, on_progress, total=len(rehearsal.records), deadline=deadline

@@ -28,7 +28,7 @@ async def play(
 ) -> PlayReport:
     """Apply recordings in the order given, each from its beginning. Playing again changes nothing (P2)."""
     recordings = list(recordings)
-    lanes = [Lane(*recording.partition) for recording in recordings]
+    lanes = [recording.partition for recording in recordings]
 
     async def records() -> AsyncGenerator[Record]:
         for recording in recordings:

@@ -11,6 +11,7 @@ from wikimirror.errors import UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.mirror.checkpoints import Held
 from wikimirror.model import Advance, Batch, Entry, Lane, Record, Unread
+from wikimirror.sources import lane_of, position_after
 
 OUT_OF_SCOPE: Final = "out_of_scope"
 
@@ -42,7 +43,7 @@ class Assembler:
     def add(self, record: Record) -> None:
         """Take the next record of a lane in. Whatever it holds is accounted for (P4)."""
         at = record.at
-        self._next[Lane(at.source, at.topic, at.partition)] = at.offset + 1
+        self._next[lane_of(at)] = position_after(at)
         self.read += 1
         self._bytes += len(record.value or b"")
         try:
