@@ -62,6 +62,28 @@ class UnreadableRecord(WikimirrorError):
         self.rev_id = rev_id
 
 
+class SourceUnavailable(WikimirrorError):
+    """The source cannot be read for now: not reachable, too busy, cut off, or not answering as itself.
+
+    `retry_after`: seconds that the source asked us to stay away, if it did.
+    """
+
+    reaction = Reaction.RETRY
+    remedy = "Nothing is lost: reading goes on from the position in Postgres once the source answers."
+
+    def __init__(self, message: str, *, remedy: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class SourceRefused(WikimirrorError):
+    """The source is there and refuses what is asked of it: the request has to change, not the time."""
+
+
+class GapFound(WikimirrorError):
+    """A stretch of the source is lost and `on_gap = "halt"` says not to go on."""
+
+
 class DatabaseUnavailable(WikimirrorError):
     """Postgres cannot be reached or is not accepting work for now."""
 

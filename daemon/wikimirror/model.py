@@ -97,6 +97,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     at: Coordinates
     value: bytes | None
     received: int
+    published: int = 0
+    """When the source's log took it in, as the transport tells (an SSE id, Kafka's timestamp). 0: it does not."""
+    again: bool = False
+    """Read once more on purpose (a resume's overlap): it is applied like any other, and moves no position."""
 
 
 class Body(NamedTuple):
@@ -204,13 +208,38 @@ class Lane(NamedTuple):
         return f"{self.source} {self.topic}[{self.partition}]"
 
 
+class Position(NamedTuple):
+    """The next record of a lane to read."""
+
+    offset: int
+    time: int = 0
+    """`published` of the newest record read, for sources that resume by time. 0: not known, or of no use."""
+
+
 class Advance(NamedTuple):
-    """The step of one lane's checkpoint that a batch makes: from the position it was read at to the next to read."""
+    """The step of one lane's checkpoint that a batch makes: from the position it was read at to the next to read.
+
+    Both are the same where a batch only holds records read again: the step then proves who owns the lane.
+    """
 
     lane: Lane
     epoch: int
     position: int
     next_position: int
+    next_time: int = 0
+    """`Position.time`, kept with the position. 0 leaves what is kept as it is."""
+
+
+class Lost(NamedTuple):
+    """A stretch of a lane that the source no longer gives: told by the source, kept as a gap (promise P4)."""
+
+    lane: Lane
+    after: Position
+    """What was read last before it."""
+    until: Position
+    """Where reading goes on; an offset of -1 is not known yet."""
+    reason: str
+    """One of a closed set: `retention`, `jump`."""
 
 
 class Entry(NamedTuple):
@@ -242,3 +271,4 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     advances: tuple[Advance, ...]
     entries: list[Entry]
     unread: list[Unread] = []
+    lost: tuple[Lost, ...] = ()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from wikimirror.errors import ConfigurationError, UnreadableRecord
-from wikimirror.model import Coordinates, Lane, Record
+from wikimirror.model import Coordinates, Lane, Position, Record
 from wikimirror.sources import Recording, Source, lane_of, position_after
 from wikimirror.wire import Reason, decode
 
@@ -30,8 +30,8 @@ def recording(path: Path, content: bytes) -> Recording:
     return Recording(path, lambda: next(ticks))
 
 
-async def read_all(source: Source, positions: dict[Lane, int] | None = None) -> list[Record]:
-    return [record async for record in source.read(positions or {})]
+async def read_all(source: Source, positions: dict[Lane, Position] | None = None) -> list[Record]:
+    return [record async for record in source.read(positions or {}) if isinstance(record, Record)]
 
 
 def open_files() -> int:
@@ -53,11 +53,11 @@ async def test_coordinates_are_the_files_own(tmp_path: Path) -> None:
 
 async def test_reading_goes_on_at_the_position_it_is_given(tmp_path: Path) -> None:
     source = recording(tmp_path / "day.ndjson", NDJSON)
-    last = (await read_all(source))[999].at
+    last = (await read_all(source))[999]
 
-    rest = await read_all(source, {lane_of(last): position_after(last)})
+    rest = await read_all(source, {lane_of(last.at): position_after(last)})
 
-    assert source.partition == lane_of(last)
+    assert source.partition == lane_of(last.at)
     assert [record.value for record in rest] == VALUES[1000:]
 
 

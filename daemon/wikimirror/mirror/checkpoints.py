@@ -29,6 +29,8 @@ class Held(NamedTuple):
 
     epoch: int
     position: int
+    time: int = 0
+    """`Position.time` of it."""
 
 
 async def take_over(

@@ -10,7 +10,7 @@ from wikimirror import wire
 from wikimirror.errors import UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.mirror.checkpoints import Held
-from wikimirror.model import Advance, Batch, Entry, Lane, Record, Unread
+from wikimirror.model import Advance, Batch, Entry, Lane, Lost, Position, Record, Unread
 from wikimirror.sources import lane_of, position_after
 
 OUT_OF_SCOPE: Final = "out_of_scope"
@@ -30,7 +30,8 @@ class Assembler:
     def _reset(self) -> None:
         self._entries: list[Entry] = []
         self._unread: list[Unread] = []
-        self._next: dict[Lane, int] = {}
+        self._lost: list[Lost] = []
+        self._next: dict[Lane, Position | None] = {}
         self._bytes = 0
         self.ignored: Counter[str] = Counter()
         self.read = 0
@@ -42,8 +43,11 @@ class Assembler:
 
     def add(self, record: Record) -> None:
         """Take the next record of a lane in. Whatever it holds is accounted for (P4)."""
-        at = record.at
-        self._next[lane_of(at)] = position_after(at)
+        lane = lane_of(record.at)
+        if record.again:
+            self._next.setdefault(lane, None)
+        else:
+            self._next[lane] = position_after(record)
         self.read += 1
         self._bytes += len(record.value or b"")
         try:
@@ -60,13 +64,21 @@ class Assembler:
         else:
             self._entries.append(Entry(record, admitted))
 
+    def lose(self, lost: Lost) -> None:
+        """Take in that a stretch of a lane is lost: it becomes a gap with this batch, and its lane goes on after it."""
+        self._lost.append(lost)
+        offset = self._lanes[lost.lane].position if lost.until.offset < 0 else lost.until.offset
+        self._next[lost.lane] = Position(offset, lost.until.time)
+
     def take(self) -> tuple[Batch, Counter[str], int]:
         """The batch so far, what was ignored by reason, and how many records were read; a new batch begins."""
         advances = []
-        for lane, position in self._next.items():
+        for lane, reached in self._next.items():
             held = self._lanes[lane]
-            advances.append(Advance(lane, held.epoch, held.position, position))
-            self._lanes[lane] = Held(held.epoch, position)
-        taken = Batch(advances=tuple(advances), entries=self._entries, unread=self._unread), self.ignored, self.read
+            step = Position(held.position) if reached is None else reached
+            advances.append(Advance(lane, held.epoch, held.position, step.offset, step.time))
+            self._lanes[lane] = Held(held.epoch, step.offset, step.time or held.time)
+        batch = Batch(advances=tuple(advances), entries=self._entries, unread=self._unread, lost=tuple(self._lost))
+        taken = batch, self.ignored, self.read
         self._reset()
         return taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wikimirror.sources.base import Positions, Source, lane_of, position_after
+from wikimirror.sources.base import LiveSource, Positions, Source, lane_of, position_after
 from wikimirror.sources.recording import Recording
 
-__all__ = ["Positions", "Recording", "Source", "lane_of", "position_after"]
+__all__ = ["LiveSource", "Positions", "Recording", "Source", "lane_of", "position_after"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Protocol
 
-from wikimirror.model import Coordinates, Lane, Record
+from wikimirror.model import Coordinates, Lane, Lost, Position, Record
 
-Positions = Mapping[Lane, int]
-"""For each lane the offset of the next record to read, not of the last one read."""
+Positions = Mapping[Lane, Position]
+"""For each lane the next record to read, not the last one read."""
 
 
 def lane_of(at: Coordinates) -> Lane:
@@ -20,9 +20,9 @@ def lane_of(at: Coordinates) -> Lane:
     return Lane(at.source, at.topic, at.partition)
 
 
-def position_after(at: Coordinates) -> int:
-    """The position once the record at these coordinates is done."""
-    return at.offset + 1
+def position_after(record: Record) -> Position:
+    """The position once the record is done."""
+    return Position(record.at.offset + 1, record.published)
 
 
 class Source(Protocol):
@@ -33,15 +33,25 @@ class Source(Protocol):
         """The source's name, as in coordinates, settings and the `source` column."""
         ...
 
-    def read(self, positions: Positions) -> AsyncGenerator[Record]:
+    def read(self, positions: Positions) -> AsyncGenerator[Record | Lost]:
         """Yield records in order of offset within each lane, from its position on where one is given.
 
-        It holds no more than the record it yields and one bounded read ahead. It ends when the source has
-        an end; it raises an error of `wikimirror.errors` when reading cannot go on, after everything read before.
-        Closing it (`aclose`) stops the reading.
+        It holds no more than the record it yields and one bounded read ahead. It ends when the source has an end, or
+        when a live one closes the connection in good order: whoever wants more reads again from the positions then
+        reached. A `Lost` comes before the records that follow the loss, and reading goes on after it. It raises an
+        error of `wikimirror.errors` when reading cannot go on, after everything read before. Closing it (`aclose`)
+        stops the reading.
         """
         ...
 
     async def acknowledge(self, positions: Positions) -> None:
         """Take note that everything before these positions is durable. Advisory: it may be lost or do nothing."""
+        ...
+
+
+class LiveSource(Source, Protocol):
+    """A source without an end, whose lanes one daemon at a time reads, by a lease."""
+
+    def starting_positions(self) -> Positions:
+        """Where each lane starts that Postgres holds no position of, by the setting `start`. All lanes are named."""
         ...

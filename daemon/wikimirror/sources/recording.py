@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from wikimirror.errors import ConfigurationError
-from wikimirror.model import Coordinates, Lane, Record
+from wikimirror.model import Coordinates, Lane, Position, Record
 from wikimirror.sources.base import Positions
 from wikimirror.sources.capture import Capture
 from wikimirror.sources.gzipped import BrokenGzip, chunks
@@ -75,7 +75,7 @@ class Recording:
 
     async def read(self, positions: Positions) -> AsyncGenerator[Record]:
         """Yield the records without blocking the event loop, reading at most one bounded batch ahead."""
-        with closing(self.records(positions.get(self.partition, 0))) as records:
+        with closing(self.records(positions.get(self.partition, Position(0)).offset)) as records:
             while True:
                 pull = asyncio.ensure_future(asyncio.to_thread(_pull, records))
                 try:

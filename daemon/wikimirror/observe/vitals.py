@@ -1,0 +1,185 @@
+"""What one source's pipeline is doing, as plain numbers.
+
+Written by the pipeline, judged by `observe.health`, exported by `observe.metrics`. Everything is changed in the event loop's own thread and between two awaits, so that whoever reads in
+that thread finds sums that add up (promise P4).
+
+Times of day are seconds since the epoch (freshness, lag); durations come from a monotonic clock, which never steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What this process is for a source."""
+
+    STARTING = "starting"
+    STANDBY = "standby"
+    """Another process holds the lease; this one waits for it."""
+    ACTIVE = "active"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Stage(StrEnum):
+    """A loop that must make progress (promise P7)."""
+
+    READ = "read"
+    ASSEMBLE = "assemble"
+    APPLY = "apply"
+    LEASE = "lease"
+
+
+class Waiting(StrEnum):
+    """What of the environment a pipeline may wait for, without limit."""
+
+    SOURCE = "source"
+    DATABASE = "database"
+
+
+@dataclass(slots=True)
+class Accounts:
+    """What became of the records read (promise P4). Counts of records by reason, `applied` by kind of change."""
+
+    read: int = 0
+    in_flight: int = 0
+    given_back: int = 0
+    """Read, but not applied by this process: its lane was lost or it stopped, and the next owner reads them again."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    applied: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
+
+    def take(self, records: int = 1) -> None:
+        """Records were read."""
+        self.read += records
+        self.in_flight += records
+
+    def settle(
+        self,
+        records: int,
+        *,
+        ignored: Mapping[str, int],
+        applied: Mapping[str, int],
+        refused: Mapping[str, int],
+        set_aside: Mapping[str, int],
+    ) -> None:
+        """A batch that `records` were read for is durable, and this became of them."""
+        self.in_flight -= records
+        self.ignored.update(ignored)
+        self.applied.update(applied)
+        self.refused.update(refused)
+        self.set_aside.update(set_aside)
+
+    def give_back(self) -> None:
+        """Nothing in flight will be applied by this process."""
+        self.given_back += self.in_flight
+        self.in_flight = 0
+
+    @property
+    def unaccounted(self) -> int:
+        """Records of which nothing is told. 0, or promise P4 is broken."""
+        told = sum(sum(counts.values()) for counts in (self.ignored, self.applied, self.refused, self.set_aside))
+        return self.read - self.in_flight - self.given_back - told
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A wait for the environment: since when (monotonic), for what reason, how many attempts failed."""
+
+    since: float
+    reason: str
+    attempts: int
+
+
+@dataclass(slots=True)
+class Beat:
+    """Whether a stage has work in hand, and when it last made progress with it (monotonic)."""
+
+    at: float
+    busy: bool
+
+
+@dataclass(slots=True)
+class Topic:
+    """The newest record read of one topic, canaries included."""
+
+    published: float
+    """Time of day that the source published it."""
+    received: float
+    """Monotonic."""
+    lag: float
+    """Seconds from the one to the other, by the time of day of this machine; never below 0."""
+
+
+@dataclass(slots=True)
+class Vitals:
+    """One source's pipeline."""
+
+    source: str
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    role: Role = Role.STARTING
+    positioned: bool = False
+    """The positions to read from are known."""
+    connected: bool = False
+    connects: int = 0
+    disconnects: Counter[str] = field(default_factory=Counter)
+    """By a reason of a closed set."""
+    lane_losses: int = 0
+    """How often another writer took the lanes over."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """Attempts that failed for the environment, by what was waited for."""
+    waits: dict[Waiting, Wait] = field(default_factory=dict)
+    beats: dict[Stage, Beat] = field(default_factory=dict)
+    topics: dict[str, Topic] = field(default_factory=dict)
+    accounts: Accounts = field(default_factory=Accounts)
+    last_received: float | None = None
+    """Monotonic: the last record, canaries included."""
+    last_applied: float | None = None
+    """Time of day of the last batch that became durable."""
+    applied_lag: float | None = None
+    """Seconds from publication to durable of the newest record of the last batch."""
+    oldest_in_flight: float | None = None
+    """Time of day that the oldest record in flight was published; None: nothing is in flight, or it is not told."""
+    bytes_waiting: int = 0
+    """Held between reading and applying."""
+    batches: int = 0
+    batch_seconds: float = 0.0
+    """All the time that applying took, retries left out."""
+
+    def busy(self, stage: Stage) -> None:
+        """The stage has work in hand and got on with it just now."""
+        self.beats[stage] = Beat(self.monotonic(), busy=True)
+
+    def idle(self, stage: Stage) -> None:
+        """The stage waits for work, for room or for the environment: it cannot be stalled."""
+        self.beats[stage] = Beat(self.monotonic(), busy=False)
+
+    def wait(self, what: Waiting, reason: str) -> None:
+        """An attempt failed for the environment's fault; another will be made."""
+        before = self.waits.get(what)
+        self.retries[what] += 1
+        if before is None:
+            self.waits[what] = Wait(self.monotonic(), reason, 1)
+        else:
+            self.waits[what] = Wait(before.since, reason, before.attempts + 1)
+
+    def resume(self, what: Waiting) -> None:
+        """What was waited for is there."""
+        self.waits.pop(what, None)
+
+    def heard(self, topic: str, published_us: int) -> None:
+        """A record of a topic was read, published at that time (0: not told)."""
+        now = self.monotonic()
+        self.last_received = now
+        if published_us:
+            published = published_us / 1e6
+            newest = self.topics.get(topic)
+            if newest is None or published >= newest.published:
+                self.topics[topic] = Topic(published, now, max(0.0, self.wall() - published))
