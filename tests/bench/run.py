@@ -19,7 +19,7 @@ import asyncpg
 
 from tests.bench.copying import Rows, copy, make_tables, rows_of
 from tests.bench.load import Load, edits
-from wikimirror.app import tune_collector
+from wikimirror.app.running import tune_collector
 from wikimirror.merge.law import Law
 from wikimirror.mirror.apply import Applier
 from wikimirror.mirror.checkpoints import take_over

@@ -24,6 +24,27 @@ def test_good_settings_are_told_in_full(run: Program) -> None:
     assert done.document["settings"]["law.skew_seconds"] == 300
 
 
+def test_a_named_source_is_told_in_full(run: Program, tmp_path: Path) -> None:
+    path = tmp_path / "good.toml"
+    path.write_text('[sources.public]\ntype = "eventstreams"\nstart = 2026-09-01T12:00:00Z\n')
+    done = run("check-config", str(path), "--json", env={"WIKIMIRROR_SOURCES__PUBLIC__URL": "http://127.0.0.1:8080"})
+    assert done.code == 0
+    told = done.document["settings"]
+    assert told["sources.public.url"] == "http://127.0.0.1:8080"
+    assert told["sources.public.start"] == "2026-09-01T12:00:00Z"
+    assert told["sources.public.datacentres"] == ["eqiad", "codfw"]
+
+
+def test_faults_of_a_named_source_bear_its_name(run: Program) -> None:
+    said = {"TYPE": "telegraph", "URL": "https://me:hunter2@here", "RETENTION": "1h", "OVERLAP": "2h"}
+    done = run("check-config", env={f"WIKIMIRROR_SOURCES__PUBLIC__{key}": value for key, value in said.items()})
+    assert done.code == 2
+    for key in ("type", "url", "overlap"):
+        assert f"sources.public.{key} = " in done.err
+    assert "environment WIKIMIRROR_SOURCES__PUBLIC__TYPE" in done.err
+    assert "hunter2" not in done.err
+
+
 def test_every_fault_is_named_at_once_with_key_value_rule_and_source(run: Program, tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(BAD)

@@ -12,6 +12,11 @@ from tests.cli.conftest import Program
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = [
     ("demo",),
+    ("run",),
+    ("check-source",),
+    ("status",),
+    ("config",),
+    ("config", "show"),
     ("play",),
     ("migrate",),
     ("check-config",),
@@ -41,10 +46,10 @@ def test_each_command_explains_itself(run: Program, command: tuple[str, ...]) ->
     assert done.code == 0
     assert "Usage: wikimirror" in done.out
     assert done.err == ""
-    if command not in {("check-config",), ("page",)}:
-        assert "WIKIMIRROR_POSTGRES__URL" in done.out
+    if command not in {("check-config",), ("page",), ("config",)}:
         assert "WIKIMIRROR_CONFIG" in done.out
-    if command != ("page",):
+        assert "WIKIMIRROR_POSTGRES__URL" in done.out or command == ("check-source",)
+    if command not in {("page",), ("config",)}:
         assert "--json" in done.out
 
 

@@ -16,9 +16,11 @@ import pytest
 from tests.cli.conftest import Program
 from wikimirror.rehearsal import day_to_ndjson, simulate_day
 
-DIGEST = """
-SELECT (SELECT md5(string_agg(p::text, ',' ORDER BY wiki_id, page_id)) FROM page p) AS pages,
-       (SELECT md5(string_agg(r::text, ',' ORDER BY wiki_id, rev_id)) FROM revision r) AS revisions,
+# Registers and stamps say one thing in two ways, depending on what came in one batch: P2 is about what people see.
+INNER = "'{registers,stamp_clock,stamp_time,stamp_id}'::text[]"
+DIGEST = f"""
+SELECT (SELECT md5(string_agg((to_jsonb(p) - {INNER})::text, ',' ORDER BY wiki_id, page_id)) FROM page p) AS pages,
+       (SELECT md5(string_agg((to_jsonb(r) - {INNER})::text, ',' ORDER BY wiki_id, rev_id)) FROM revision r) AS revs,
        (SELECT md5(string_agg(b::text, ',' ORDER BY wiki_id, rev_id, format)) FROM body b) AS bodies
 """
 
@@ -57,7 +59,8 @@ def test_a_demo_starts_from_an_empty_database_each_time_and_the_same_seed_is_the
     first, second = (run("demo", "--seed", "5", "--actions", "30", "--json", env=state) for _ in range(2))
     assert first.code == second.code == 1, "a day of 30 actions lacks situations, and that is a failure"
     for document in (reports := [first.document, second.document]):
-        del document["play"]["seconds"]
+        # How often something was read again depends on where connections were cut.
+        del document["play"], document["freshness"], document["upstream"]
     assert reports[0] == reports[1]
 
 

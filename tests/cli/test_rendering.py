@@ -15,6 +15,7 @@ from wikimirror.cli.rendering import render_demo, render_history, render_page, r
 from wikimirror.ops.reports import (
     DemoReport,
     Difference,
+    Freshness,
     HistoryReport,
     LedgerRow,
     PageReport,
@@ -36,6 +37,8 @@ PLAY = PlayReport(
 )
 DEMO = DemoReport(
     play=PLAY,
+    freshness=Freshness(0.0421, 1.5),
+    upstream={"connections ended": 7},
     situations={"moves": 40, "suppressions": 3},
     compared={"page": 120, "revision": 900, "body": 120},
     differences=[],

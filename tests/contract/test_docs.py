@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from wikimirror.cli.program import program
-from wikimirror.settings import CONFIG_VARIABLE, SECRETS_VARIABLE, Settings, keys, variable
+from wikimirror.settings import CONFIG_VARIABLE, NAME, SECRETS_VARIABLE, Settings, keys, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for pattern in ("*.md", "docs/**/*.md", "config/*.toml") for path in ROOT.glob(pattern))
@@ -44,19 +44,23 @@ def commands() -> dict[str, set[str]]:
 
 def test_every_setting_that_a_document_names_exists() -> None:
     sections = "|".join(Settings.model_fields)
-    named = re.compile(rf"`((?:{sections})\.[a-z_]+)(?: = [^`]*)?`")
+    named = re.compile(rf"`((?:{sections})(?:\.[a-z0-9_]+|\.{NAME})+)(?: = [^`]*)?`")
+    of_a_source = re.compile(r"^sources\.[a-z0-9_]+(?=\.|$)")
     tables = {"page", "revision", "body", "change", "correction", "checkpoint", "ledger"} - set(Settings.model_fields)
     unknown = {
         (path.name, key)
         for path, text in texts()
         for key in named.findall(text)
-        if key not in keys() and key.split(".")[0] not in tables and key.split(".")[1] not in {"py", "toml"}
+        if of_a_source.sub(f"sources.{NAME}", key) not in {*keys(), f"sources.{NAME}"}
+        and key.split(".")[0] not in tables
+        and key.split(".")[1] not in {"py", "toml"}
     }
     assert not unknown
 
 
 def test_every_environment_variable_that_a_document_names_is_read_somewhere() -> None:
     settings = {variable(key) for key in keys()} | {CONFIG_VARIABLE, SECRETS_VARIABLE}
+    of_a_source = re.compile(r"^WIKIMIRROR_SOURCES__[A-Z0-9]+(?:_[A-Z0-9]+)*__")
     places = [
         *(ROOT / "daemon").rglob("*.py"),
         *(ROOT / "tests").rglob("*.py"),
@@ -68,7 +72,7 @@ def test_every_environment_variable_that_a_document_names_is_read_somewhere() ->
         (path.name, name)
         for path, text in texts()
         for name in TEST_VARIABLES.findall(text)
-        if name not in settings and name.rstrip("_") not in code
+        if of_a_source.sub(variable(f"sources.{NAME}."), name) not in settings and name.rstrip("_") not in code
     }
     assert not unknown
 

@@ -14,10 +14,11 @@ from wikimirror.merge.scope import Scope
 from wikimirror.mirror.apply import Applied, Applier
 from wikimirror.mirror.checkpoints import Held, take_over
 from wikimirror.mirror.connect import Session
-from wikimirror.model import Advance, Batch, Change, Coordinates, Entry, Lane, Record
+from wikimirror.model import Advance, Batch, Change, Coordinates, Entry, Lane, Lost, Record
 from wikimirror.pipeline.assemble import Assembler
 
 ENOUGH = 10**9
+DEADLINE = 20.0
 
 
 class Written:
@@ -34,13 +35,17 @@ class Written:
 
     async def apply(self, *changes: Change, values: Sequence[bytes | None] = ()) -> Applied:
         """One batch of changes, each with the bytes that its record had, if any."""
+        return await self._apply(self.batch(*changes, values=values), len(changes))
+
+    def batch(self, *changes: Change, values: Sequence[bytes | None] = (), lost: Sequence[Lost] = ()) -> Batch:
+        """The batch that `apply` applies."""
         texts = [*values, *[None] * (len(changes) - len(values))]
         records = [self._record(n, value) for n, value in enumerate(texts)]
-        batch = Batch(
-            advances=(Advance(self.lane, *self.held[:1], self.held.position, self.held.position + len(changes)),),
+        return Batch(
+            advances=(Advance(self.lane, self.held.epoch, self.held.position, self.held.position + len(changes)),),
             entries=[Entry(record, change) for record, change in zip(records, changes, strict=True)],
+            lost=tuple(lost),
         )
-        return await self._apply(batch, len(changes))
 
     async def read(self, *records: dict[str, Any] | bytes | None) -> Applied:
         """One batch of records, decoded."""
@@ -94,4 +99,11 @@ async def everywhere(session: Session, words: Iterable[str]) -> set[str]:
     return {word for word in words if word in text}
 
 
-__all__ = ["WIKI", "Written", "everywhere", "rows", "value", "waiting"]
+async def blocked(watcher: Session) -> None:
+    """Until some transaction waits for another's lock."""
+    limit = time.monotonic() + DEADLINE
+    while not await value(watcher, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+        assert time.monotonic() < limit, "nobody came to wait for the other"
+
+
+__all__ = ["WIKI", "Written", "blocked", "everywhere", "rows", "value", "waiting"]

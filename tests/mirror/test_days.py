@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wikimirror.app import _rehearsal
+from wikimirror.app.demo import expected_of
 from wikimirror.mirror.connect import Session
-from wikimirror.model import Lane, Record
-from wikimirror.ops.compare import compare
-from wikimirror.ops.demo import Rehearsal
+from wikimirror.model import Coordinates, Lane, Record
+from wikimirror.ops.compare import Expected, compare
 from wikimirror.ops.play import play, play_records
 from wikimirror.ops.reports import PlayReport, no_progress
 from wikimirror.rehearsal import WIKIS, day_to_ndjson, simulate_day
@@ -28,8 +27,14 @@ def settings() -> Settings:
 
 
 @cache
-def rehearsal(seed: int) -> Rehearsal:
-    return _rehearsal(settings(), seed, ACTIONS)
+def rehearsal(seed: int) -> tuple[list[Record], Expected]:
+    """A day's records, and what the mirror must be after them."""
+    day = simulate_day(seed, ACTIONS, out_of_scope=True)
+    records = [
+        Record(Coordinates("rehearsal", each.topic, each.partition, each.offset), each.value, 0)
+        for each in day.arrivals
+    ]
+    return records, expected_of(settings(), day.truth)
 
 
 async def play_all(session: Session, records: Sequence[Record]) -> PlayReport:
@@ -47,7 +52,7 @@ async def play_all(session: Session, records: Sequence[Record]) -> PlayReport:
 
 
 async def must_be_true(session: Session, seed: int) -> None:
-    found = await compare(session, rehearsal(seed).expected)
+    found = await compare(session, rehearsal(seed)[1])
     assert found.differences == []
     assert found.forbidden_found == 0
     assert found.compared["page"] > 100
@@ -55,7 +60,7 @@ async def must_be_true(session: Session, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_day_in_order_of_arrival_then_again_shuffled_is_the_truth(session: Session, seed: int) -> None:
-    records = list(rehearsal(seed).records)
+    records = list(rehearsal(seed)[0])
     await play_all(session, records)
     await must_be_true(session, seed)
     random.Random(seed).shuffle(records)
@@ -65,7 +70,7 @@ async def test_a_day_in_order_of_arrival_then_again_shuffled_is_the_truth(sessio
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_day_shuffled_at_once_is_the_truth(session: Session, seed: int) -> None:
-    records = list(rehearsal(seed).records)
+    records = list(rehearsal(seed)[0])
     random.Random(seed).shuffle(records)
     await play_all(session, records)
     await must_be_true(session, seed)

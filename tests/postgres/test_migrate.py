@@ -12,15 +12,19 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
+from wikimirror.mirror import migrate, roles
+from wikimirror.mirror.checkpoints import Held, take_over
 from wikimirror.mirror.connect import connect
 from wikimirror.mirror.host import find_binaries
+from wikimirror.mirror.leases import acquire
 from wikimirror.mirror.migrate import _SCRIPTS, SchemaState, check, sql, upgrade
 from wikimirror.mirror.preflight import SCHEMA_VERSION
+from wikimirror.model import Lane
 
 RunSql = Callable[..., Awaitable[None]]
 TABLES = {
     "page", "revision", "revision_page", "body", "change", "correction", "checkpoint", "dead_letter", "gap",
-    "reconcile",    "schema_version",
+    "reconcile", "schema_version", "lease",
 }  # fmt: skip
 
 
@@ -189,6 +193,67 @@ async def test_an_older_schema_is_told_to_be_migrated(empty_url: str, run_sql: R
     with pytest.raises(DatabaseRefused, match="older") as refused:
         await connect(empty_url)
     assert "wikimirror migrate" in refused.value.remedy
+
+
+@pytest.fixture
+async def first_url(empty_url: str, run_sql: RunSql) -> str:
+    """A database as the program of the first migration left it, with rows in its books."""
+    with pytest.MonkeyPatch.context() as then:
+        then.setattr(migrate, "SCHEMA_VERSION", "0001")
+        then.setattr(roles, "GRANTS", {})
+        report = await upgrade(empty_url)
+    assert (report.before, report.after) == (None, "0001")
+    await run_sql(
+        empty_url,
+        "INSERT INTO wikimirror.checkpoint VALUES ('live', 'topic', 0, 41, 3, 'a writer of old', '2026-01-01Z')",
+        "INSERT INTO wikimirror.gap (source, topic, partition, reason) VALUES ('live', 'topic', 0, 'retention')",
+        "INSERT INTO wikimirror.page (wiki_id, page_id, state, title) VALUES ('testwiki', 1, 'live', 'A title')",
+    )
+    return empty_url
+
+
+async def test_a_schema_of_the_first_migration_is_brought_up_with_its_rows(first_url: str) -> None:
+    assert (await check(first_url)).found == "0001"
+    report = await upgrade(first_url)
+    assert (report.before, report.after) == ("0001", SCHEMA_VERSION)
+    async with await connect(first_url) as session:
+        async with session.transaction():
+            assert [tuple(row) for row in await session.fetch("SELECT title FROM page")] == [("A title",)]
+            assert [tuple(row) for row in await session.fetch("SELECT topic, closed_at FROM gap")] == [("topic", None)]
+            (row,) = await session.fetch("SELECT position, position_time, epoch, writer, updated_at FROM checkpoint")
+        assert tuple(row)[:4] == (41, None, 3, "a writer of old")
+        assert await take_over(session, Lane("live", "topic", 0), "a new one") == Held(4, 41, 0)
+        assert (await acquire(session, "live", "a new one", 60.0)).held
+
+
+async def test_bringing_it_up_waits_for_a_writer_in_flight_and_no_longer_than_it_may(first_url: str) -> None:
+    writer = await asyncpg.connect(first_url)
+    await writer.execute("BEGIN; UPDATE wikimirror.checkpoint SET position = 42")
+    with pytest.raises(DatabaseUnavailable, match="holds a lock"):
+        await upgrade(first_url, lock_timeout=0.05)
+    assert (await check(first_url)).found == "0001"
+    await writer.execute("COMMIT")
+    await writer.close()
+    assert (await upgrade(first_url)).changed
+
+
+async def test_bringing_it_up_grants_the_roles_what_is_new(first_url: str) -> None:
+    await upgrade(first_url)
+    connection = await asyncpg.connect(first_url)
+    granted = {
+        role: [
+            right
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+            if await connection.fetchval("SELECT has_table_privilege($1, 'wikimirror.lease', $2)", role, right)
+        ]
+        for role in roles.role_names()[1:]
+    }
+    await connection.close()
+    assert granted == {
+        "wikimirror_writer": ["SELECT", "INSERT", "UPDATE"],
+        "wikimirror_reader": [],
+        "wikimirror_auditor": ["SELECT"],
+    }
 
 
 async def test_a_held_lock_is_waited_for_only_so_long(empty_url: str) -> None:

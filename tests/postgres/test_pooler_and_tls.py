@@ -12,10 +12,14 @@ from urllib.parse import quote
 import pytest
 
 from wikimirror.errors import DatabaseRefused
+from wikimirror.mirror.backlog import read_backlog
+from wikimirror.mirror.checkpoints import Held, read_positions, take_over_all
 from wikimirror.mirror.connect import connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
+from wikimirror.mirror.leases import Lease, acquire, release, renew
 from wikimirror.mirror.ledger import ensure_partitions
 from wikimirror.mirror.migrate import SchemaState, check, upgrade
+from wikimirror.model import Lane, Position
 
 MakePooler = Callable[..., str]
 RunSql = Callable[..., Awaitable[None]]
@@ -70,6 +74,34 @@ async def test_partitions_are_made_behind_a_pooler(
     name = database_url.partition("?")[0].rpartition("/")[2]
     async with await connect(make_pooler(postgres_server, name)) as session:
         assert await ensure_partitions(session, date(2026, 1, 1), date(2026, 1, 1)) == 1
+
+
+async def test_leases_and_positions_are_kept_behind_a_pooler(
+    any_server: EmbeddedPostgres, empty_url: str, make_pooler: MakePooler
+) -> None:
+    await upgrade(empty_url)
+    lanes = {Lane("live", topic, 0): Position(5, 1_800_000_000_123_456) for topic in ("one", "two")}
+    url = make_pooler(any_server, _database(empty_url))
+    sessions = [await connect(url) for _ in range(8)]
+
+    async def work(number: int) -> Lease:
+        session, name = sessions[number], f"process {number}"
+        answer = await acquire(session, "live", name, 3600.0)
+        for _ in range(10):
+            assert await renew(session, "live", name, 3600.0) is answer.held
+            assert await acquire(session, "live", name, 3600.0) == answer
+        return answer
+
+    answers = await asyncio.gather(*(work(number) for number in range(8)))
+    (winner,) = (number for number, answer in enumerate(answers) if answer.held)
+    assert {answer.holder for answer in answers} == {f"process {winner}"}
+    held = await take_over_all(sessions[winner], lanes, f"process {winner}")
+    assert await read_positions(sessions[winner - 1], lanes, lock=True) == held
+    assert held == dict.fromkeys(lanes, Held(1, 5, 1_800_000_000_123_456))
+    assert (await read_backlog(sessions[0])).gaps_open == 0
+    await release(sessions[winner], "live", f"process {winner}")
+    assert (await acquire(sessions[winner - 1], "live", "next", 60.0)).held
+    await asyncio.gather(*(session.close() for session in sessions))
 
 
 async def test_a_pooler_in_session_mode_works(

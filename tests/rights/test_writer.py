@@ -16,10 +16,10 @@ from tests.rights.conftest import AsUser, Mirrored
 from tests.rights.day import SEED
 from wikimirror.errors import DatabaseRefused
 from wikimirror.merge.law import Law
-from wikimirror.mirror import books, checkpoints, corrections, dead_letters, load, store
+from wikimirror.mirror import backlog, books, checkpoints, corrections, dead_letters, gaps, leases, load, store
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.roles import WRITER_TABLES
-from wikimirror.model import Batch
+from wikimirror.model import Batch, Lost, Position
 from wikimirror.ops.compare import compare
 
 _STATEMENT = re.compile(r"\s*(?:WITH|SELECT|INSERT|UPDATE|DELETE)\b")
@@ -56,8 +56,8 @@ async def test_every_record_is_accounted_for_and_the_second_time_nothing_is_appl
 
 async def test_the_day_filled_every_book_that_the_writer_keeps(mirrored: Mirrored, as_user: AsUser) -> None:
     async with await as_user("writer") as session, session.transaction():
-        # Revisions that change pages are for the histories below; gaps have no writer yet.
-        for table in WRITER_TABLES.keys() - {"revision_page", "gap"}:
+        # Revisions that change pages are for the histories below; gaps and leases for what follows a live source.
+        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease"}:
             assert await session.fetchval(f"SELECT count(*) FROM {table}") > 0, table
         assert await session.fetchval("SELECT count(*) FROM dead_letter") == mirrored.arriving.set_aside
         assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
@@ -74,13 +74,41 @@ async def test_every_statement_of_apply_is_permitted_to_the_writer(mirrored: Mir
         for missing_parent in (edit(1), edit(3, parent_rev_id=2), edit(2)):
             await writer.write([missing_parent])
         await must_hold(session, Law(), histories)
-        await writer.applier.apply(Batch(advances=(), entries=[]))
+        await _live(session, writer)
     assert {name for name, text in _statements() if text not in run} == set()
+
+
+async def _live(session: Session, writer: Writer) -> None:
+    """What a daemon does beside the histories."""
+    await writer.applier.apply(Batch(advances=(), entries=[]))
+    lost = Lost(writer.lane, Position(1), Position(2), "jump")
+    await writer.applier.apply(Batch(advances=(), entries=[], lost=(lost,)))
+    assert (await leases.acquire(session, "live", "me", 60.0)).held
+    assert await leases.renew(session, "live", "me", 60.0)
+    await leases.release(session, "live", "me")
+    await checkpoints.read_positions(session, [writer.lane])
+    assert not await checkpoints.took_place(session, Batch(advances=(), entries=[]))
+    assert (await backlog.read_backlog(session)).gaps_open == 1
+
+
+async def test_an_auditor_counts_the_backlog_too(as_user: AsUser) -> None:
+    async with await as_user("auditor") as session:
+        assert sum((await backlog.read_backlog(session)).dead_letters.values()) > 0
 
 
 def _statements() -> Iterator[tuple[str, str]]:
     """Each statement that a module of apply keeps, by its name; parts of statements left out."""
-    modules: tuple[ModuleType, ...] = (books, checkpoints, corrections, dead_letters, load, store)
+    modules: tuple[ModuleType, ...] = (
+        backlog,
+        books,
+        checkpoints,
+        corrections,
+        dead_letters,
+        gaps,
+        leases,
+        load,
+        store,
+    )
     for module in modules:
         for name, text in vars(module).items():
             if name.isupper() and isinstance(text, str) and _STATEMENT.match(text):

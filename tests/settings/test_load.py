@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wikimirror.errors import ConfigurationError
-from wikimirror.settings import InvalidSettings, Settings, keys, load, variable
+from wikimirror.settings import NAME, Address, InvalidSettings, Settings, keys, load, variable
 
 FILE = """
 [postgres]
@@ -96,10 +96,62 @@ def test_the_ledger_is_kept_for_a_duration_or_forever(said: str, meant: timedelt
 
 
 def test_what_is_told_can_be_said_again() -> None:
-    told = load().told()
-    assert set(told) == set(keys())
-    flags = {key: value for key, value in told.items() if value is not None}
-    assert load(None, flags) == load()
+    said = {
+        f"sources.{NAME}.type": "eventstreams",
+        f"sources.{NAME}.start": "2026-09-01T14:00:00+02:00",
+        f"sources.{NAME}.overlap": "0s",
+        "admin.listen": "[::1]:0",
+        "lease.duration": "1.001s",
+        "ledger.keep": "forever",
+    }
+    said = {key.replace(NAME, "public"): value for key, value in said.items()}
+    settings = load(None, said)
+    told = settings.told()
+    assert set(told) == {key.replace(NAME, "public") for key in keys()}
+    assert told["sources.public.start"] == "2026-09-01T12:00:00Z"
+    assert told["lease.duration"] == "1001ms"
+    assert load(None, {key: value for key, value in told.items() if value is not None}) == settings
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("127.0.0.1:9470", Address("127.0.0.1", 9470)),
+        ("[::1]:9470", Address("::1", 9470)),
+        ("localhost:0", Address("localhost", 0)),
+        ("off", None),
+    ],
+)
+def test_the_admin_port_is_at_an_address_or_off(said: str, meant: Address | None) -> None:
+    settings = load(None, {"admin.listen": said})
+    assert settings.admin.listen == meant
+    assert settings.told()["admin.listen"] == said
+
+
+@pytest.mark.parametrize(
+    "said", ["9470", ":9470", "::1:9470", "host:", "host:70000", "host:-1", "a b:1", "http://h:1", 9]
+)
+def test_an_address_that_cannot_be_listened_at_is_a_fault(said: object) -> None:
+    assert "must be host:port" in faults_of(admin__listen=said)["admin.listen"][1]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("memory.bytes", "1023KiB"),
+        ("memory.bytes", "65GiB"),
+        ("lease.duration", "499ms"),
+        ("lease.duration", "61s"),
+        ("retry.longest", "0s"),
+        ("run.drain_timeout", "0s"),
+        ("run.drain_timeout", "2h"),
+        ("health.stalled_after", "0s"),
+        ("health.silent_after", "2d"),
+        ("health.behind_after", "8d"),
+    ],
+)
+def test_a_quantity_out_of_bounds_is_a_fault(key: str, said: str) -> None:
+    assert faults_of(None, **{key: said})[key][0] == f'"{said}"'
 
 
 def test_a_secret_is_in_no_representation() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from wikimirror.cli import database, page, rehearse
+from wikimirror.cli import config, database, live, page, rehearse
 from wikimirror.cli.output import error_document, print_json, tell_error
 from wikimirror.errors import WikimirrorError
 from wikimirror.observe.logging import describe
@@ -29,9 +29,13 @@ program = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 program.command("demo")(rehearse.demo)
+program.command("run")(live.run)
+program.command("check-source")(live.check_source)
+program.command("status")(live.status)
 program.command("play")(rehearse.play)
 program.command("migrate")(database.migrate)
 program.command("check-config")(database.check_config)
+program.add_typer(config.commands, name="config")
 program.command("sql")(database.sql)
 program.add_typer(page.commands, name="page")
 

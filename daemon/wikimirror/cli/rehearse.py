@@ -45,7 +45,9 @@ def demo(
     seconds = options.seconds(for_)
     from wikimirror import app
 
-    settings = app.settings_from(config, {"postgres.url": postgres, "postgres.schema": schema})
+    flags = {"postgres.url": postgres, "postgres.schema": schema}
+    # Its troubles are arranged, and told in the report: unless somebody wants to see each, they are no news.
+    settings = app.settings_from(config, flags, quiet=True)
     with progress("demo", quiet=as_json) as on_progress:
         report = app.demo(settings, seconds=seconds, seed=seed, actions=actions, on_progress=on_progress)
     give(report, render_demo, as_json=as_json)

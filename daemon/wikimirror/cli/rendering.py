@@ -28,6 +28,15 @@ def render_play(report: PlayReport, console: Console) -> None:
     """What became of the records that were read."""
     for file in report.files:
         console.print(clean(file))
+    render_accounts(report, console)
+    if not report.read:
+        console.print("Nothing was read: there is no record in what was given.")
+    elif sum(report.set_aside.values()) == report.read:
+        console.print("All of it was set aside, with the reason, in the table dead_letter: is this a capture?")
+
+
+def render_accounts(report: PlayReport, console: Console) -> None:
+    """The counts, which add up (promise P4)."""
     read = f"{report.read:,} in {report.seconds:.1f} s, {report.rate:,.0f} a second"
     console.print(
         grid(
@@ -42,21 +51,24 @@ def render_play(report: PlayReport, console: Console) -> None:
                         ("set aside", report.set_aside),
                     )
                 ),
+                *([("given back", shown(report.given_back))] if report.given_back else []),
                 ("in flight", shown(report.in_flight)),
                 ("unaccounted for", shown(report.unaccounted)),
             ]
         )
     )
-    if not report.read:
-        console.print("Nothing was read: there is no record in what was given.")
-    elif sum(report.set_aside.values()) == report.read:
-        console.print("All of it was set aside, with the reason, in the table dead_letter: is this a capture?")
 
 
 def render_demo(report: DemoReport, console: Console) -> None:
     """The rehearsal: records, situations, comparison, and where to look."""
     console.print("What was read", style="bold")
-    render_play(report.play, console)
+    render_accounts(report.play, console)
+    if report.freshness is not None:
+        fresh = f"{report.freshness.median:.3f} s in the median, {report.freshness.most:.3f} s at the 99th percentile"
+        console.print(grid([("publication to durable", fresh)]))
+    console.print()
+    console.print("What the simulated service did meanwhile", style="bold")
+    console.print(grid((clean(name), f"{count:>9,}") for name, count in report.upstream.items()))
     console.print()
     seed = f", seed {report.seed}" if report.seed is not None else ""
     console.print(f"What the simulated wiki did{seed}; each must come up", style="bold")

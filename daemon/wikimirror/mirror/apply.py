@@ -1,8 +1,8 @@
-"""Applying a batch: one transaction holds its rows, registers, ledger, corrections, dead letters and positions (P1).
+"""Applying a batch: one transaction holds its rows and registers, all the books, and its positions (P1).
 
     advance checkpoints (compare-and-set, P5)
       → lock pages, read registers → absorb → read what closed gates touch → settle → write
-      → ledger, corrections, reconcile rows, dead letters → COMMIT
+      → ledger, corrections, reconcile rows, dead letters, gaps → COMMIT
 
 A batch that Postgres refuses for its data is done again in halves, each under a savepoint, until the bad record stands
 alone; that one is set aside. Two writers that created the same row at once collide, as does a batch that took a stored
@@ -11,6 +11,7 @@ revision for a new one: the later does its batch again.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,15 @@ from wikimirror.mirror.codec import use_microseconds
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.corrections import Corrected, record_corrections
 from wikimirror.mirror.dead_letters import SetAside, empty_payloads, set_aside
+from wikimirror.mirror.gaps import open_gaps
 from wikimirror.mirror.load import complete_workspace, open_workspace, read_hints
 from wikimirror.mirror.store import store
 from wikimirror.model import Batch, Entry, PageKey, Unread
+from wikimirror.observe.logging import get_logger
+
+_LOG = get_logger(__name__)
+_LEVEL = logging.getLogger(__name__)
+"""Asked whether debug lines are wanted at all: it knows without building anything."""
 
 COLLISIONS: Final = frozenset({"23505", "40001", "40P01"})
 """Another writer came first: the same batch done again sees its rows."""
@@ -48,12 +55,19 @@ class Applied:
     """By reason."""
     set_aside: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    changed: list[Entry] = field(default_factory=list)
+    """Those counted in `applied`, for measuring how fresh they are."""
 
     def add(self, other: Applied) -> None:
-        """Count another batch's in."""
+        """Count another batch's in. Its `changed` are left out: a sum over many batches must not hold their records."""
         self.applied += other.applied
         self.refused += other.refused
         self.set_aside += other.set_aside
+
+    def join(self, other: Applied) -> None:
+        """Take in another part of the same batch, `changed` and all."""
+        self.add(other)
+        self.changed += other.changed
 
 
 class Applier:
@@ -62,14 +76,18 @@ class Applier:
     def __init__(self, session: Session, law: Law) -> None:
         self.session = session
         self.law = law
+        self.unconfirmed: Applied | None = None
+        """What became of the batch whose COMMIT was begun and not confirmed, if the last one ended so: it counts once
+        `checkpoints.took_place` says that the batch is durable."""
         self._ready = False
         self._guess = True
 
     async def apply(self, batch: Batch) -> Applied:
         """Apply a batch whole, or not at all.
 
-        Raises Fenced when a lane has another owner, DatabaseUnavailable when Postgres is not there for now (whether the
-        batch was applied then is for the checkpoint to tell), DatabaseRefused when it cannot be used.
+        Raises Fenced when a lane has another owner, DatabaseUnavailable when Postgres is not there for now (where
+        `unconfirmed` is set then, the checkpoint tells whether the batch was applied), DatabaseRefused when it cannot
+        be used.
         """
         if not self._ready:
             await use_microseconds(self.session.connection)
@@ -101,21 +119,27 @@ class Applier:
     async def _attempt(self, batch: Batch, *, bisect: bool) -> Applied:
         letters = [_letter(unread) for unread in batch.unread]
         result = Applied()
+        self.unconfirmed = None
         async with self.session.transaction():
             now = await advance(self.session, batch.advances)
+            _tell("first write", batch)
             if bisect:
                 await self._halve(batch.entries, now, result, letters)
             elif batch.entries:
-                result.add(await self._write(batch.entries, now))
+                result.join(await self._write(batch.entries, now))
             await set_aside(self.session, letters)
-        result.set_aside.update(letter.reason for letter in letters)
+            await open_gaps(self.session, batch.lost)
+            result.set_aside.update(letter.reason for letter in letters)
+            self.unconfirmed = result
+        self.unconfirmed = None
+        _tell("durable", batch)
         return result
 
     async def _halve(self, entries: Sequence[Entry], now: int, result: Applied, letters: list[SetAside]) -> None:
         """Apply in parts; what stands alone and is refused goes to `letters`, or is stripped to its retraction."""
         try:
             async with self.session.savepoint():
-                result.add(await self._write(entries, now))
+                result.join(await self._write(entries, now))
         except (asyncpg.PostgresError, *_NOT_ENCODABLE) as error:
             if not is_about_data(error):
                 raise
@@ -140,12 +164,13 @@ class Applier:
         settled = workspace.settle()
         touched = await store(session, settled)
         verdicts = await write_ledger(session, verdicts, now)
-        applied = [v.entry.change for v in verdicts if v.refusal is None]
-        await write_reconcile(session, workspace, settled, applied, hints)
+        changed = [v.entry for v in verdicts if v.refusal is None]
+        await write_reconcile(session, workspace, settled, [entry.change for entry in changed], hints)
         await self._correct(workspace, settled, touched, entries, now)
         return Applied(
-            applied=Counter[str]([change.kind for change in applied]),
+            applied=Counter[str]([entry.change.kind for entry in changed]),
             refused=Counter([v.refusal.value for v in verdicts if v.refusal is not None]),
+            changed=changed,
         )
 
     async def _correct(
@@ -166,6 +191,13 @@ class Applier:
             corrected.append(Corrected(retraction, records[change.identity], count))
         await empty_payloads(self.session, [r.change for r in workspace.retractions if r.removed])
         await record_corrections(self.session, corrected, now)
+
+
+def _tell(what: str, batch: Batch) -> None:
+    """Say at debug level how far a batch is: between the two lines lies its transaction."""
+    if _LEVEL.isEnabledFor(logging.DEBUG):
+        positions = {str(step.lane): step.next_position for step in batch.advances}
+        _LOG.debug(what, positions=positions, records=len(batch.entries) + len(batch.unread))
 
 
 _NOT_ENCODABLE: Final = (UnicodeEncodeError, OverflowError)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -48,6 +48,10 @@ class Limits:
     """A transaction whose program has frozen is ended by the server after this long."""
 
 
+def _nothing() -> None:
+    """Nobody watches."""
+
+
 class Session:
     """One connection, its schema and its limits. Not for use by two tasks at a time."""
 
@@ -58,6 +62,8 @@ class Session:
         self.schema = schema
         self.server = found
         self.where = where
+        self.on_statement: Callable[[], None] = _nothing
+        """Called before each statement: whoever watches sees that work goes on."""
         self._write = write
         self._limits = limits
         self._savepoints = 0
@@ -105,22 +111,27 @@ class Session:
 
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run one statement; see asyncpg."""
+        self.on_statement()
         return await self.connection.execute(query, *arguments)
 
     async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for each of `rows`; see asyncpg."""
+        self.on_statement()
         await self.connection.executemany(query, rows)
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """All rows of a query."""
+        self.on_statement()
         return await self.connection.fetch(query, *arguments)
 
     async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row of a query."""
+        self.on_statement()
         return await self.connection.fetchrow(query, *arguments)
 
     async def fetchval(self, query: str, *arguments: Any) -> Any:
         """The first value of a query."""
+        self.on_statement()
         return await self.connection.fetchval(query, *arguments)
 
     async def close(self) -> None:

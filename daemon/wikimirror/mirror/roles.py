@@ -30,6 +30,7 @@ WRITER_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "change": ("SELECT", "INSERT"),
     "correction": ("SELECT", "INSERT"),
     "checkpoint": ("SELECT", "INSERT", "UPDATE"),
+    "lease": ("SELECT", "INSERT", "UPDATE"),
     "dead_letter": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "gap": ("SELECT", "INSERT", "UPDATE"),
     "reconcile": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -53,7 +54,7 @@ GRANTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "auditor": (
         "SELECT ON page, revision, revision_page, body, current_page, attribution, schema_version",
-        "SELECT ON change, correction, checkpoint, gap, reconcile",
+        "SELECT ON change, correction, checkpoint, lease, gap, reconcile",
         f"SELECT ({_DEAD_LETTER_WITHOUT_PAYLOAD}) ON dead_letter",
         "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz)",
         "EXECUTE ON FUNCTION correction_text(correction), correction_chain_breaks()",

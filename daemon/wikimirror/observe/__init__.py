@@ -1,1 +1,1 @@
-"""What the program tells of itself: logging now. No page text, editor name, title or secret leaves through here."""
+"""What the program tells of itself: logs, verdicts, metrics. No page text, editor name, title or secret leaves here."""

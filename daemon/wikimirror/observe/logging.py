@@ -14,6 +14,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import stamina.instrumentation
 import structlog
 
 from wikimirror.errors import WikimirrorError
@@ -63,6 +64,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # stamina would tell each attempt as a warning, with the error's text, and count it in metrics of its own.
+    stamina.instrumentation.set_on_retry_hooks(())
     # It tells each step of each migration as news.
     logging.getLogger("alembic").setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
     structlog.configure(

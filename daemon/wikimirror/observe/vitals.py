@@ -1,7 +1,7 @@
 """What one source's pipeline is doing, as plain numbers.
 
-Written by the pipeline, judged by `observe.health`, exported by `observe.metrics`. Everything is changed in the event loop's own thread and between two awaits, so that whoever reads in
-that thread finds sums that add up (promise P4).
+Written by the pipeline, judged by `observe.health`, exported by `observe.metrics`. Everything is changed in the event
+loop's own thread and between two awaits, so that whoever reads in that thread finds sums that add up (promise P4).
 
 Times of day are seconds since the epoch (freshness, lag); durations come from a monotonic clock, which never steps.
 """
@@ -40,6 +40,9 @@ class Waiting(StrEnum):
 
     SOURCE = "source"
     DATABASE = "database"
+    """The connection that applies."""
+    LEASE = "lease"
+    """The connection that keeps the lease."""
 
 
 @dataclass(slots=True)
@@ -139,6 +142,8 @@ class Vitals:
     beats: dict[Stage, Beat] = field(default_factory=dict)
     topics: dict[str, Topic] = field(default_factory=dict)
     accounts: Accounts = field(default_factory=Accounts)
+    first_joined: float | None = None
+    """Monotonic: the first connection. Silence is measured from here until a record comes."""
     last_received: float | None = None
     """Monotonic: the last record, canaries included."""
     last_applied: float | None = None
@@ -152,6 +157,19 @@ class Vitals:
     batches: int = 0
     batch_seconds: float = 0.0
     """All the time that applying took, retries left out."""
+
+    def joined(self) -> None:
+        """The source answered and sends."""
+        if self.first_joined is None:
+            self.first_joined = self.monotonic()
+        self.connected = True
+        self.connects += 1
+        self.resume(Waiting.SOURCE)
+
+    def left(self, reason: str) -> None:
+        """The connection to the source is over, for a reason of a closed set."""
+        self.connected = False
+        self.disconnects[reason] += 1
 
     def busy(self, stage: Stage) -> None:
         """The stage has work in hand and got on with it just now."""
@@ -175,7 +193,10 @@ class Vitals:
         self.waits.pop(what, None)
 
     def heard(self, topic: str, published_us: int) -> None:
-        """A record of a topic was read, published at that time (0: not told)."""
+        """A record of a topic was read for the first time, published at that time (0: not told).
+
+        Not for one that is read again: each connection begins with some, even if the source has nothing new to say.
+        """
         now = self.monotonic()
         self.last_received = now
         if published_us:

@@ -8,19 +8,22 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from wikimirror.merge.law import Law
 from wikimirror.merge.scope import Scope
 from wikimirror.mirror.apply import Applied, Applier
 from wikimirror.mirror.checkpoints import Held, take_over
 from wikimirror.mirror.connect import Session
-from wikimirror.mirror.ledger import ensure_partitions, prune
-from wikimirror.model import MICROSECONDS, Lane, Record
+from wikimirror.model import MICROSECONDS, Lane, Position, Record
 from wikimirror.ops.reports import OnProgress, PlayReport
 from wikimirror.pipeline.assemble import Assembler
+from wikimirror.pipeline.housekeeping import tidy_ledger
 from wikimirror.settings import Settings
 from wikimirror.sources import Recording
+
+_BATCH_AGE: Final = 0.25
+"""Seconds. Nobody waits for a single record of a capture: batches are larger than those of a live source."""
 
 
 async def play(
@@ -41,22 +44,17 @@ async def play(
         return await play_records(session, reading, lanes, settings, on_progress, files=files)
 
 
-async def play_records(  # each is needed and none goes with another
+async def play_records(
     session: Session,
     records: AsyncIterator[Record],
     lanes: Iterable[Lane],
     settings: Settings,
     on_progress: OnProgress,
     *,
-    total: int | None = None,
     files: list[str] | None = None,
-    deadline: float | None = None,
 ) -> PlayReport:
-    """Take the lanes over from their beginning and apply all that `records` yields.
-
-    `deadline`: on time.monotonic; reading then stops, what was read is applied.
-    """
-    await _keep_ledger(session, settings)
+    """Take the lanes over from their beginning and apply all that `records` yields."""
+    await tidy_ledger(session, settings.ledger.keep)
     held = {lane: await _hold(session, lane) for lane in lanes}
     settled = settings.apply
     scope = Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
@@ -65,7 +63,6 @@ async def play_records(  # each is needed and none goes with another
     applied, ignored, read = Applied(), Counter[str](), 0
     started = time.monotonic()
 
-    age = settled.batch_age_ms / 1000
     begun = started
 
     async def flush() -> None:
@@ -77,15 +74,13 @@ async def play_records(  # each is needed and none goes with another
         ignored.update(left_out)
         read += count
         begun = time.monotonic()
-        on_progress(read, total, read / max(begun - started, 1e-6))
+        on_progress(read, None, read / max(begun - started, 1e-6))
 
     try:
         async for record in records:
             assembler.add(record)
-            if assembler.is_full or time.monotonic() - begun >= age:
+            if assembler.is_full or time.monotonic() - begun >= _BATCH_AGE:
                 await flush()
-                if deadline is not None and time.monotonic() >= deadline:
-                    break
     finally:
         # What was read before a source failed is applied all the same.
         await flush()
@@ -101,18 +96,10 @@ async def play_records(  # each is needed and none goes with another
     )
 
 
-async def _keep_ledger(session: Session, settings: Settings) -> None:
-    """Partitions of the ledger for this month and the next are there, and what is older than ledger.keep is not."""
-    today = datetime.now(tz=UTC).date()
-    await ensure_partitions(session, today, today + timedelta(days=31))
-    if settings.ledger.keep is not None:
-        await prune(session, settings.ledger.keep)
-
-
 def law_of(settings: Settings) -> Law:
     """The law's parameters as set."""
     return Law(skew=settings.law.skew_seconds * MICROSECONDS, bodies=settings.history.bodies)
 
 
 async def _hold(session: Session, lane: Lane) -> Held:
-    return await take_over(session, lane, f"{socket.gethostname()}/{os.getpid()}", restart_at=0)
+    return await take_over(session, lane, f"{socket.gethostname()}/{os.getpid()}", restart_at=Position(0))

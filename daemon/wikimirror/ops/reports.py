@@ -27,12 +27,14 @@ class PlayReport:
     in_flight: int
     seconds: float
     files: list[str] = field(default_factory=list)
+    given_back: int = 0
+    """Read and not applied: whoever reads next reads them again."""
 
     @property
     def unaccounted(self) -> int:
         """Records read of which nothing is told. 0, or promise P4 is broken."""
         told = (sum(counts.values()) for counts in (self.ignored, self.applied, self.refused, self.set_aside))
-        return self.read - self.in_flight - sum(told)
+        return self.read - self.in_flight - self.given_back - sum(told)
 
     @property
     def rate(self) -> float:
@@ -52,10 +54,22 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Freshness:
+    """Seconds from publication to durable, over changes."""
+
+    median: float
+    most: float
+    """The 99th percentile."""
+
+
+@dataclass(frozen=True, slots=True)
 class DemoReport:
-    """A rehearsal: what was played, which situations came up, and the mirror compared with the wiki's own truth."""
+    """A rehearsal: what was read, which situations came up, and the mirror compared with the wiki's own truth."""
 
     play: PlayReport
+    freshness: Freshness | None
+    upstream: dict[str, int]
+    """What the simulated service did, by what it is called, and how often."""
     situations: dict[str, int]
     """How often each situation that must be rehearsed came up. A zero fails the demo."""
     compared: dict[str, int]

@@ -70,6 +70,11 @@ class Assembler:
         offset = self._lanes[lost.lane].position if lost.until.offset < 0 else lost.until.offset
         self._next[lost.lane] = Position(offset, lost.until.time)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to apply yet."""
+        return not (self.read or self._lost)
+
     def take(self) -> tuple[Batch, Counter[str], int]:
         """The batch so far, what was ignored by reason, and how many records were read; a new batch begins."""
         advances = []

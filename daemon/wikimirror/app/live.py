@@ -1,0 +1,228 @@
+"""The daemon and the check of a source, built from the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from wikimirror.app.places import Place, find_place, open_session, upgrade_if_missing
+from wikimirror.app.running import now, run_to_end
+from wikimirror.errors import ConfigurationError, WikimirrorError
+from wikimirror.merge.scope import Scope
+from wikimirror.mirror.connect import Session
+from wikimirror.mirror.leases import new_holder
+from wikimirror.observe.health import Thresholds
+from wikimirror.observe.logging import get_logger
+from wikimirror.observe.stall import StallWatch
+from wikimirror.observe.telemetry import Telemetry
+from wikimirror.observe.vitals import Vitals, Waiting
+from wikimirror.ops import check_source as ops_check
+from wikimirror.ops.live_reports import CheckReport, RunReport, SourceRun
+from wikimirror.ops.play import law_of
+from wikimirror.ops.reports import PlayReport
+from wikimirror.pipeline.daemon import Daemon
+from wikimirror.pipeline.housekeeping import Housekeeper
+from wikimirror.pipeline.pipeline import Durable, Plan
+from wikimirror.pipeline.supervise import Supervisor
+from wikimirror.pipeline.waiting import patiently, resume
+from wikimirror.pipeline.writing import Connect, passes
+from wikimirror.settings import EventStreamsSettings, Reloader, Settings, require_runnable
+from wikimirror.sources import EventStreams, HttpClient, LiveSource
+from wikimirror.web.admin import AdminServer
+
+_LOG = get_logger(__name__)
+_IDLE: Final = 10.0
+"""Seconds after which the server ends a transaction that stands still: a frozen process then blocks no takeover."""
+
+
+def run(config: Path | None, flags: Mapping[str, Any], settings: Settings) -> RunReport:
+    """Follow the configured sources until stopped. Raises what no waiting will mend, or Aborted.
+
+    `config` and `flags` are what `settings` were read from: secrets among them are read again when they change.
+    """
+    require_runnable(settings)
+
+    async def work() -> RunReport:
+        async with find_place(settings, fsync=True) as place:
+            return await follow(settings, connector(settings, place, Reloader(config, flags)), place)
+
+    return run_to_end(work())
+
+
+async def follow(settings: Settings, connect: Connect, place: Place) -> RunReport:
+    """Probes, metrics, stall watch and daemon, until it has drained."""
+    telemetry = telemetry_of(settings)
+    started = asyncio.Event()
+    async with AsyncExitStack() as opened:
+        if settings.admin.listen is not None:
+            admin = AdminServer(str(settings.admin.listen), telemetry, started=started.is_set)
+            await opened.enter_async_context(admin)
+            _LOG.info("probes and metrics", url=str(admin.url))
+        await opened.enter_async_context(StallWatch(telemetry))
+        daemon = build_daemon(settings, connect, telemetry)
+        await _migrate(settings, place, next(iter(telemetry.vitals.values())))
+        stop_by_signals(daemon.stop)
+        started.set()
+        begun = time.monotonic()
+        await daemon.run()
+        return report_of(telemetry, time.monotonic() - begun)
+
+
+def check_source(settings: Settings, name: str | None, *, seconds: float) -> CheckReport:
+    """Read one configured source for a while; nothing is written. Raises SourceRefused, ConfigurationError."""
+    require_runnable(settings)
+    chosen = _chosen(settings, name)
+
+    async def work() -> CheckReport:
+        source = source_of(settings, chosen, HttpClient(settings.http.contact), Vitals(chosen))
+        return await ops_check.check_source(source, scope_of(settings), seconds=seconds, now=now)
+
+    return run_to_end(work())
+
+
+def build_daemon(
+    settings: Settings,
+    connect: Connect,
+    telemetry: Telemetry,
+    *,
+    wrap: Callable[[LiveSource], LiveSource] = lambda source: source,
+    on_durable: Callable[[Durable], None] | None = None,
+) -> Daemon:
+    """A supervisor for each configured source. `wrap` may put something around it, `on_durable` see every batch."""
+    client = HttpClient(settings.http.contact)
+    holder = new_holder()
+    supervisors = []
+    for name, source_settings in settings.sources.items():
+        vitals = telemetry.add(Vitals(name))
+        supervisors.append(
+            Supervisor(
+                wrap(source_of(settings, name, client, vitals)),
+                connect,
+                plan_of(settings, source_settings),
+                vitals,
+                _observer(telemetry, name, on_durable),
+                holder=holder,
+                lease=settings.lease.duration.total_seconds(),
+            )
+        )
+    housekeeper = Housekeeper(connect, keep=settings.ledger.keep, on_backlog=telemetry.note_backlog)
+    return Daemon(supervisors, housekeeper, drain_timeout=settings.run.drain_timeout.total_seconds())
+
+
+def source_of(settings: Settings, name: str, client: HttpClient, vitals: Vitals) -> LiveSource:
+    """The source that the settings name."""
+    return EventStreams(name, settings.sources[name], client, vitals, now)
+
+
+def scope_of(settings: Settings) -> Scope:
+    """What is mirrored."""
+    return Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
+
+
+def plan_of(settings: Settings, source: EventStreamsSettings) -> Plan:
+    """How a source's pipeline works: it has its share of the memory."""
+    return Plan(
+        scope=scope_of(settings),
+        law=law_of(settings),
+        batch_records=settings.apply.batch_records,
+        batch_bytes=settings.apply.batch_bytes,
+        batch_age=settings.apply.batch_age_ms / 1000,
+        memory=settings.memory.bytes // len(settings.sources),
+        longest_pause=settings.retry.longest.total_seconds(),
+        halt_on_gap=source.on_gap == "halt",
+    )
+
+
+def telemetry_of(settings: Settings) -> Telemetry:
+    """Nothing told yet."""
+    health = settings.health
+    return Telemetry(
+        Thresholds(
+            stalled_after=health.stalled_after.total_seconds(),
+            silent_after=health.silent_after.total_seconds(),
+            behind_after=health.behind_after.total_seconds(),
+        )
+    )
+
+
+def connector(settings: Settings, place: Place, reloader: Reloader | None = None) -> Connect:
+    """Opens sessions for writing, each with the secrets as their files then say them."""
+
+    async def connect() -> Session:
+        if place.embedded or reloader is None:
+            return await open_session(settings, place, idle=_IDLE)
+        current = reloader.current()
+        if current.fault is not None:
+            _LOG.warning("the settings as they are now cannot be used; the former ones stay", reason=str(current.fault))
+        if current.needs_restart:
+            _LOG.warning("settings have changed that only a restart takes up", keys=list(current.needs_restart))
+        url = current.settings.postgres.url
+        assert url is not None  # noqa: S101  # a place that is not embedded has one, and keeps it
+        return await open_session(current.settings, Place(url.get_secret_value(), embedded=False), idle=_IDLE)
+
+    return connect
+
+
+def stop_by_signals(stop: Callable[[], None]) -> None:
+    """From now on SIGTERM and SIGINT call `stop`."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def report_of(telemetry: Telemetry, seconds: float) -> RunReport:
+    """What became of each source's records."""
+    return RunReport([SourceRun(name, accounts_of(vitals, seconds)) for name, vitals in telemetry.vitals.items()])
+
+
+def accounts_of(vitals: Vitals, seconds: float) -> PlayReport:
+    """A source's accounts as a report."""
+    accounts = vitals.accounts
+    return PlayReport(
+        read=accounts.read,
+        ignored=dict(accounts.ignored),
+        applied=dict(accounts.applied),
+        refused=dict(accounts.refused),
+        set_aside=dict(accounts.set_aside),
+        in_flight=accounts.in_flight,
+        given_back=accounts.given_back,
+        seconds=seconds,
+    )
+
+
+def _observer(telemetry: Telemetry, name: str, also: Callable[[Durable], None] | None) -> Callable[[Durable], None]:
+    def observe(durable: Durable) -> None:
+        if also is not None:
+            also(durable)
+        telemetry.observe_freshness(name, durable.fresh)
+        telemetry.observe_apply(name, durable.seconds)
+
+    return observe
+
+
+async def _migrate(settings: Settings, place: Place, waiting: Vitals) -> None:
+    """Migrate a database without the schema once it is there; wait for it without limit, and let vitals say so."""
+    longest = settings.retry.longest.total_seconds()
+
+    def passing(error: WikimirrorError) -> bool:
+        return passes(error, connected_before=False)
+
+    async for attempt in patiently(waiting, Waiting.DATABASE, longest, passing, _LOG):
+        with attempt:
+            await upgrade_if_missing(settings, place)
+            resume(waiting, Waiting.DATABASE, _LOG)
+
+
+def _chosen(settings: Settings, name: str | None) -> str:
+    names = list(settings.sources)
+    if name is None and len(names) == 1:
+        return names[0]
+    if name not in settings.sources:
+        what = "no source is named" if name is None else f"there is no source {name}"
+        raise ConfigurationError(f"{what}; the settings have {', '.join(names)}", remedy="Name one of them.")
+    return name

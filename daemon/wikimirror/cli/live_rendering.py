@@ -1,0 +1,123 @@
+"""Reports of the live mirror as a person reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from wikimirror.cli.output import clean, counts, grid, listing, plural, shown
+from wikimirror.cli.rendering import render_accounts
+from wikimirror.ops.live_reports import CheckReport, LaneStatus, LeaseStatus, RunReport, StatusReport
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_DAY: Final = 86400
+
+
+def render_run(report: RunReport, console: Console) -> None:
+    """What became of the records of each source."""
+    for source in report.sources:
+        console.print(clean(source.name), style="bold")
+        render_accounts(source.records, console)
+
+
+def render_check(report: CheckReport, console: Console) -> None:
+    """What a source brought."""
+    console.print(clean(f"{report.source}, read for {report.seconds:.0f} s; nothing was written"), style="bold")
+    size = f"{report.size / 1024:,.0f} KiB"
+    console.print(
+        grid(
+            [
+                (
+                    "records",
+                    f"{report.records:,}, {size}, over {plural(report.connections, 'connection', 'connections')}",
+                ),
+                ("versions", counts(report.schemas) or "–"),
+                ("changes", counts(report.kinds) or "–"),
+                ("out of scope", shown(report.out_of_scope)),
+                ("ignored", counts(report.ignored) or "none"),
+                ("not readable", counts(report.unreadable) or "none"),
+                ("seconds behind", _behind(report)),
+            ]
+        )
+    )
+    console.print()
+    columns = ("topic", "records", "canaries", "newest, ago")
+    rows = ((each.topic, each.records, each.canaries, duration(each.newest)) for each in report.topics)
+    console.print(listing(columns, rows))
+    for reason, count in report.failures.items():
+        console.print(Text(clean(f"failed, {plural(count, 'time', 'times')}: {reason}"), style="red"), soft_wrap=True)
+    for remark in _remarks(report):
+        console.print(Text(clean(remark)), soft_wrap=True)
+
+
+def _behind(report: CheckReport) -> str:
+    if report.behind_median is None or report.behind_most is None:
+        return "–"
+    return f"{report.behind_median:.1f} in the median, {report.behind_most:.1f} at most"
+
+
+def _remarks(report: CheckReport) -> list[str]:
+    told = []
+    if not report.records:
+        told.append("Nothing came. The daemon could not follow this source as it is.")
+    elif report.unreadable:
+        told.append("The daemon would set aside what is not readable, with the reason, in the table dead_letter.")
+    else:
+        told.append("The daemon can follow this source.")
+    quiet = [each.topic for each in report.topics if not each.records]
+    if report.records and quiet:
+        told.append(f"Nothing came on {', '.join(quiet)}: an idle topic brings only canaries, about one an hour.")
+    if report.ahead:
+        told.append(
+            f"{plural(report.ahead, 'record was', 'records were')} published later than it is by this machine's clock."
+            " Seconds behind and freshness will be told too small. Look at its time synchronisation."
+        )
+    return told
+
+
+def render_status(report: StatusReport, console: Console) -> None:
+    """Lanes, leases, and what waits for a person."""
+    if not report.lanes:
+        console.print("No source has been read into this mirror yet.")
+    else:
+        console.print(
+            listing(("lane", "position", "behind, s", "last moved, ago", "epoch", "writer"), map(_lane, report.lanes))
+        )
+        console.print()
+    if report.leases:
+        console.print(listing(("source", "read by", "lease", "since"), map(_lease, report.leases)))
+        console.print()
+    console.print(
+        grid(
+            [
+                ("pages", f"about {report.pages:,}"),
+                ("set aside", counts(report.dead_letters) or "none"),
+                ("open gaps", shown(report.gaps_open)),
+                ("to be read again", counts(report.reconcile_open) or "none"),
+            ],
+            indent=0,
+        )
+    )
+
+
+def _lane(lane: LaneStatus) -> tuple[object, ...]:
+    behind = None if lane.behind is None else f"{lane.behind:,.1f}"
+    name = f"{lane.source} {lane.topic}[{lane.partition}]"
+    return name, str(lane.position), behind, duration(lane.quiet), str(lane.epoch), lane.writer
+
+
+def _lease(lease: LeaseStatus) -> tuple[object, ...]:
+    return lease.source, lease.holder if lease.held else None, "held" if lease.held else "free", lease.acquired_at
+
+
+def duration(seconds: float | None) -> str | None:
+    """Seconds as a person says them, in the largest unit that fits; None stays None."""
+    if seconds is None:
+        return None
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:,.1f} s"

@@ -1,0 +1,17 @@
+"""What waits in Postgres for a person or for another part: read there now and then, exported by `observe.metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Rows of the whole mirror, whichever source they came from."""
+
+    dead_letters: Mapping[str, int]
+    """By reason."""
+    gaps_open: int
+    reconcile_open: Mapping[str, int]
+    """By reason."""

@@ -1,0 +1,84 @@
+"""What one process tells of itself: the vitals of its sources, what is judged and exported of them, and histograms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+
+from wikimirror.observe.backlog import Backlog
+from wikimirror.observe.build import build
+from wikimirror.observe.collector import Seen, Sight, VitalsCollector
+from wikimirror.observe.health import Now, Thresholds, Verdict, judge
+from wikimirror.observe.labels import KIND
+from wikimirror.observe.metrics import APPLY_BUCKETS, FRESHNESS_BUCKETS, Metric
+from wikimirror.observe.vitals import Vitals
+
+
+class Telemetry:
+    """One for a process, or for a test. Only for the event loop's thread."""
+
+    def __init__(self, thresholds: Thresholds, *, wall: Callable[[], float] = time.time) -> None:
+        self.thresholds = thresholds
+        self.build = build()
+        self.registry = CollectorRegistry()
+        self._wall = wall
+        self._vitals: dict[str, Vitals] = {}
+        self._backlog: Backlog | None = None
+        self._backlog_read: float | None = None
+        self._freshness = _histogram(Metric.FRESHNESS, FRESHNESS_BUCKETS, self.registry)
+        self._apply = _histogram(Metric.APPLY, APPLY_BUCKETS, self.registry)
+        # Looking a child up takes longer than observing, and there are tens of thousands of changes a second.
+        self._fresh: dict[tuple[str, str], Histogram] = {}
+        self.registry.register(VitalsCollector(self._look))
+        ProcessCollector(registry=self.registry)
+
+    @property
+    def vitals(self) -> Mapping[str, Vitals]:
+        """By source."""
+        return MappingProxyType(self._vitals)
+
+    def add(self, vitals: Vitals) -> Vitals:
+        """Take a source in, before its pipeline starts. Returns what it was given. A source's name is its own."""
+        if vitals.source in self._vitals:
+            raise ValueError(f"the vitals of {vitals.source} are told already")
+        self._vitals[vitals.source] = vitals
+        return vitals
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each source at this instant."""
+        return {seen.vitals.source: seen.verdict for seen in self._seen()}
+
+    def observe_freshness(self, source: str, changes: Iterable[tuple[str, float]]) -> None:
+        """Changes of a source became durable: the kind of each, and the seconds from its publication until now."""
+        children = self._fresh
+        for kind, seconds in changes:
+            child = children.get((source, kind))
+            if child is None:
+                child = children[source, kind] = self._freshness.labels(source, KIND.value(kind))
+            child.observe(max(0.0, seconds))
+
+    def observe_apply(self, source: str, seconds: float) -> None:
+        """A batch of a source became durable, so many seconds after it was handed over."""
+        self._apply.labels(source).observe(max(0.0, seconds))
+
+    def note_backlog(self, backlog: Backlog) -> None:
+        """Postgres has just told what waits in it."""
+        self._backlog = backlog
+        self._backlog_read = self._wall()
+
+    def _look(self) -> Sight:
+        return Sight(self.build, self._seen(), self._backlog, self._backlog_read)
+
+    def _seen(self) -> list[Seen]:
+        seen = []
+        for vitals in self._vitals.values():
+            now = Now.of(vitals)
+            seen.append(Seen(vitals, judge(vitals, self.thresholds, now), now))
+        return seen
+
+
+def _histogram(metric: Metric, buckets: Iterable[float], registry: CollectorRegistry) -> Histogram:
+    return Histogram(metric.series, metric.help, list(metric.labels), buckets=tuple(buckets), registry=registry)

@@ -1,0 +1,42 @@
+"""How far the mirror is and who keeps it, as Postgres knows it: without asking any daemon."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wikimirror.mirror.backlog import read_backlog
+from wikimirror.mirror.connect import Session
+from wikimirror.ops.live_reports import LaneStatus, LeaseStatus, StatusReport
+
+_LANES: Final = """
+SELECT source, topic, partition, position, position_time, epoch, writer, updated_at,
+    extract(epoch FROM updated_at - position_time)::float8 AS behind,
+    extract(epoch FROM now() - updated_at)::float8 AS quiet
+FROM checkpoint ORDER BY source, topic, partition
+"""
+_LEASES: Final = """
+SELECT source, holder, epoch, acquired_at, renewed_at, expires_at, expires_at > now() AS held
+FROM lease ORDER BY source
+"""
+# As many as Postgres estimates; a table that it never looked at is new, and is counted as far as that is quick.
+_PAGES: Final = """
+SELECT CASE WHEN reltuples >= 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM (SELECT FROM page LIMIT 100000) p) END
+FROM pg_class WHERE oid = to_regclass('page')
+"""
+
+
+async def status(session: Session) -> StatusReport:
+    """Read it all. The session may be read-only."""
+    async with session.transaction():
+        lanes = [LaneStatus(**dict(row)) for row in await session.fetch(_LANES)]
+        leases = [LeaseStatus(**dict(row)) for row in await session.fetch(_LEASES)]
+        pages = await session.fetchval(_PAGES)
+    backlog = await read_backlog(session)
+    return StatusReport(
+        lanes=lanes,
+        leases=leases,
+        dead_letters=dict(backlog.dead_letters),
+        gaps_open=backlog.gaps_open,
+        reconcile_open=dict(backlog.reconcile_open),
+        pages=pages,
+    )
