@@ -89,13 +89,11 @@ class Upstream:
     def __init__(self, process: Process, url: str) -> None:
         self._process = process
         self.url = url
-        self.ends = 0
-        """The sum of the positions at which all is read."""
 
-    async def publish(self, order: Order) -> None:
+    async def publish(self, order: Order) -> Done:
         """Carry an order out."""
         self._process.say(msgspec.json.encode(order))
-        self.ends = msgspec.json.decode(await self._process.hear(), type=Done).ends
+        return msgspec.json.decode(await self._process.hear(), type=Done)
 
 
 @asynccontextmanager

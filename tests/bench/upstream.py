@@ -44,6 +44,7 @@ class Done(msgspec.Struct):
     """An order was carried out; or, for the first line, the server is there."""
 
     url: str
+    readers: int
     ends: int
     """The sum of all topics' ends: where the sum of a reader's positions gets to."""
 
@@ -138,7 +139,7 @@ async def _publish_as_read(server: EventStreamsServer, log: Log, load: Load, rec
 
 
 def _say(server: EventStreamsServer, log: Log) -> None:
-    done = Done(server.url, sum(log.ends.values()))
+    done = Done(server.url, server.counts.connections, sum(log.ends.values()))
     sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -3,87 +3,81 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import structlog.testing
 
 from tests.live.proxy import Proxy
-from tests.live.within import Following, assert_equal, following, settings_for
-from wikimirror.mirror.connect import connect
+from tests.live.truth import must_equal
+from tests.live.within import Following, applied_once, following
+from tests.live.world import World, a_day, serve
 from wikimirror.mirror.embedded import EmbeddedPostgres
-from wikimirror.rehearsal import Day, EventStreamsServer, Log, Publication, publish, publish_canaries, simulate_day
+from wikimirror.observe.vitals import Waiting
+from wikimirror.rehearsal import Faults
 
 ACTIONS = 1200
-RATE = 400.0
-"""Records a second while there is trouble."""
 TROUBLES = 6
 CONNECTIONS = {"postgres": 3, "source": 1}
 """To Postgres: what applies, what keeps the lease, what looks after the ledger."""
 
 
-@pytest.fixture(scope="module")
-def day() -> Day:
-    return simulate_day(11, ACTIONS)
-
-
 @dataclass
-class World:
+class Between:
     """A simulated wiki, the daemon, a Postgres, and a proxy on either side of the daemon."""
 
-    day: Day
-    log: Log
-    publication: Publication
+    world: World
     postgres: Proxy
     source: Proxy
     daemon: Following
-    url: str
-    """Of the database, not by way of the proxy."""
 
     def side(self, name: str) -> Proxy:
         return self.postgres if name == "postgres" else self.source
 
-    async def until_connected(self, side: str, number: int = 1) -> None:
-        proxy = self.side(side)
+    async def until_connected(self, proxy: Proxy, number: int = 1) -> None:
         await self.daemon.until(lambda: proxy.connections >= number)
 
     async def ends_equal(self) -> None:
-        """Publish the rest, wait for it to be durable, and compare."""
-        self.publication.hurry()
-        await self.publication
-        await self.daemon.reaches(self.log)
+        """There was load until now. Publish the rest, wait for it to be durable, and compare."""
+        world = self.world
+        assert world.publication is not None
+        assert not world.publication.done, "there was no load any more"
+        await world.published()
+        await self.daemon.reaches(world.log)
         await self.daemon.drained()
-        await assert_equal(self.daemon.settings, self.url, self.day, self.log)
-        async with await connect(self.url) as session, session.transaction():
-            applied = await session.fetchval("SELECT count(*) FROM change WHERE outcome = 'applied'")
-        assert self.daemon.vitals.accounts.applied.total() == applied
+        await must_equal(world.database_url, world.day, world.log)
+        await applied_once(world.database_url, self.daemon.vitals)
 
 
-Enter = Callable[..., Awaitable[World]]
+Enter = Callable[..., Awaitable[Between]]
 
 
 @pytest.fixture
-async def enter(day: Day, postgres_server: EmbeddedPostgres, database_url: str) -> AsyncIterator[Enter]:
-    """`await enter()` starts it all; its arguments are more settings."""
+async def enter(postgres_server: EmbeddedPostgres, database_url: str, tmp_path: Path) -> AsyncIterator[Enter]:
+    """`await enter(rate)` starts it all, with so many records a second; more arguments are keys of settings."""
     async with AsyncExitStack() as opened:
 
-        async def make(**more: Any) -> World:
-            log = Log()
-            server = await opened.enter_async_context(EventStreamsServer(log))
-            postgres = await opened.enter_async_context(Proxy(postgres_server.port))
-            source = await opened.enter_async_context(Proxy(server.port))
+        async def make(rate: float, source: dict[str, Any] | None = None, **sections: dict[str, Any]) -> Between:
+            world = await opened.enter_async_context(serve(a_day(11, ACTIONS), database_url, tmp_path))
+            to_postgres = await opened.enter_async_context(Proxy(postgres_server.port))
+            to_source = await opened.enter_async_context(Proxy(world.server.port))
             direct = postgres_server.dsn(urlsplit(database_url).path.lstrip("/"), tcp=True)
-            proxied = direct.replace(f":{postgres_server.port}/", f":{postgres.port}/")
-            settings = settings_for(f"http://127.0.0.1:{source.port}", proxied, **more)
-            publication = publish(day, log, rate=RATE)
-            opened.callback(publication.cancel)
-            daemon = await opened.enter_async_context(following(settings))
-            return World(day, log, publication, postgres, source, daemon, database_url)
+            proxied = direct.replace(f":{postgres_server.port}/", f":{to_postgres.port}/")
+            config = world.config(
+                postgres={"url": proxied, **sections.pop("postgres", {})},
+                source={"url": f"http://127.0.0.1:{to_source.port}", **(source or {})},
+                lease={"duration": "2s"},
+                **sections,
+            )
+            world.publish(rate)
+            daemon = await opened.enter_async_context(following(config))
+            return Between(world, to_postgres, to_source, daemon)
 
         yield make
 
@@ -98,7 +92,7 @@ async def reset(proxy: Proxy, _: Random) -> int:
 
 async def delay(proxy: Proxy, rng: Random) -> int:
     proxy.delay = rng.uniform(0.05, 0.2)
-    await asyncio.sleep(rng.uniform(0.1, 0.4))  # the trouble itself
+    await asyncio.sleep(rng.uniform(0.1, 0.4))  # it is the trouble itself
     proxy.delay = 0.0
     return proxy.connections
 
@@ -108,14 +102,61 @@ async def delay(proxy: Proxy, rng: Random) -> int:
 async def test_connections_cut_reset_or_delayed_at_random_moments_under_load_lose_nothing(
     enter: Enter, side: str, trouble: Callable[[Proxy, Random], Awaitable[int]]
 ) -> None:
-    rng, world, hit = Random(f"{side} {trouble.__name__}"), await enter(), 0
-    proxy = world.side(side)
-    await world.until_connected(side, CONNECTIONS[side])
+    rng, between, hit = Random(f"{side} {trouble.__name__}"), await enter(400), 0
+    proxy = between.side(side)
+    await between.until_connected(proxy, CONNECTIONS[side])
     for _ in range(TROUBLES):
-        await world.until_connected(side)
+        await between.until_connected(proxy)
         await asyncio.sleep(rng.uniform(0.0, 0.3))  # a random moment
         hit += await trouble(proxy, rng)
-    assert not world.publication.done, "there was no load any more"
-    await world.ends_equal()
+    await between.ends_equal()
     assert hit >= TROUBLES
-    assert world.daemon.vitals.lane_losses == 0
+    assert between.daemon.vitals.lane_losses == 0
+
+
+async def test_a_source_that_goes_half_open_under_load_is_left_after_idle_timeout(enter: Enter) -> None:
+    rng, between = Random("half-open source"), await enter(200, source={"idle_timeout": "1s"})
+    vitals = between.daemon.vitals
+    # The service still counts connections of whose end nobody told it.
+    between.world.server.faults = Faults(connections=None)
+    for number in range(3):
+        await between.until_connected(between.source)
+        await asyncio.sleep(rng.uniform(0.1, 0.3))  # a random moment
+        assert between.source.mute() == 1
+        begun = time.monotonic()
+        await between.daemon.until(lambda number=number: vitals.disconnects["idle"] > number)  # type: ignore[misc]
+        assert time.monotonic() - begun < 2.0
+    await between.ends_equal()
+
+
+async def test_a_postgres_that_goes_half_open_under_load_is_left_fifteen_seconds_after_statement_timeout(
+    enter: Enter,
+) -> None:
+    between = await enter(60, postgres={"statement_timeout": "300ms"})
+    vitals = between.daemon.vitals
+    await between.until_connected(between.postgres, CONNECTIONS["postgres"])
+    await asyncio.sleep(Random("half-open Postgres").uniform(0.1, 0.5))  # a random moment
+    applied = vitals.batches
+    assert between.postgres.mute() == CONNECTIONS["postgres"]
+    begun = time.monotonic()
+    await between.daemon.until(lambda: vitals.batches > applied + 1)
+    assert time.monotonic() - begun < 0.3 + 15 + 3
+    assert vitals.retries[Waiting.DATABASE] >= 1
+    await between.ends_equal()
+
+
+async def test_lost_replies_to_commit_neither_lose_nor_count_anything_twice(enter: Enter) -> None:
+    rng, between = Random("lost replies"), await enter(400)
+    proxy, daemon = between.postgres, between.daemon
+    for number in range(TROUBLES):
+        await between.until_connected(proxy)
+        await asyncio.sleep(rng.uniform(0.0, 0.2))  # a random moment
+        # The lease is kept by transactions too: on until it hits what applies.
+        while len(daemon.said("a batch whose confirmation was lost is durable")) <= number:
+            proxy.lose_commits = 1
+            before = proxy.commits_lost
+            await daemon.until(lambda before=before: proxy.commits_lost > before)  # type: ignore[misc]
+            await daemon.until(lambda: Waiting.DATABASE not in daemon.vitals.waits)
+    await between.ends_equal()
+    assert proxy.commits_lost >= TROUBLES
+    assert daemon.vitals.accounts.refused["duplicate"] == 0

@@ -62,6 +62,10 @@ class Connection:
         """End the body in good order."""
         await self.raw(b"0\r\n\r\n")
 
+    def go_deaf(self) -> None:
+        """Take nothing in any more, not even that the other side leaves."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # it can read too
+
     def reset(self) -> None:
         """Break off with a reset instead of an end."""
         connected: socket.socket = self._writer.get_extra_info("socket")

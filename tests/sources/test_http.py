@@ -57,6 +57,13 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
+@pytest.fixture
+def _trusting(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's authority is trusted."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+
 async def greeting(connection: Connection) -> None:
     await connection.head()
     await connection.send(b"hello")
@@ -156,12 +163,8 @@ def test_a_date_counts_from_the_servers_time_whatever_our_clock_says() -> None:
     assert retry_after(headers, NOW - 86_400 * 300) == 30.0
 
 
-async def test_an_authority_of_ones_own_is_trusted_by_ssl_cert_file(
-    client: HttpClient, authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-
+@pytest.mark.usefixtures("_trusting")
+async def test_an_authority_of_ones_own_is_trusted_by_ssl_cert_file(client: HttpClient, tls: ssl.SSLContext) -> None:
     async with serving(greeting, tls=tls) as server:
         assert await get(client, server.url) == b"hello"
 
@@ -221,13 +224,10 @@ async def test_a_file_of_authorities_that_is_not_there_is_told(
     assert "SSL_CERT_FILE names a file that is not there" in error.remedy
 
 
-async def test_a_certificate_for_another_name_is_not_trusted(
-    client: HttpClient, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_trusting")
+async def test_a_certificate_for_another_name_is_not_trusted(client: HttpClient, authority: trustme.CA) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("stream.example.org").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     async with serving(greeting, tls=context) as server:
         error = await refused(client, server.url)
 
@@ -257,11 +257,10 @@ async def test_a_proxy_is_used_for_http_as_the_variable_says(
     assert [request.line for request in asked] == [f"GET {server.url}/v2 HTTP/1.1"]
 
 
+@pytest.mark.usefixtures("_trusting")
 async def test_a_proxy_is_used_for_https_with_its_password_and_a_private_authority(
-    client: HttpClient, authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: HttpClient, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     wanted = "Basic " + b64encode(b"me:hush").decode()
     async with serving(greeting, tls=tls) as server, proxying(only=wanted) as (proxy, asked):
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hush@{proxy}")
@@ -457,11 +456,10 @@ async def test_a_connection_that_failed_takes_no_place(client: HttpClient) -> No
     assert {(await refused(client, url)).ending for _ in range(5)} == {Ending.UNREACHABLE}
 
 
+@pytest.mark.usefixtures("_trusting")
 async def test_leaving_closes_the_connection_at_once_though_the_server_sends_on(
-    client: HttpClient, authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: HttpClient, tls: ssl.SSLContext
 ) -> None:
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     left = asyncio.Event()
 
     async def endless(connection: Connection) -> None:
@@ -478,6 +476,29 @@ async def test_leaving_closes_the_connection_at_once_though_the_server_sends_on(
             async with client.get(server.url, {}, PATIENCE) as reply:
                 assert await reply.chunk()
             await left.wait()
+
+
+@pytest.mark.usefixtures("_trusting")
+async def test_leaving_does_not_wait_for_a_server_that_no_longer_listens(
+    client: HttpClient, tls: ssl.SSLContext
+) -> None:
+    left = asyncio.Event()
+
+    async def deaf(connection: Connection) -> None:
+        await connection.head()
+        connection.go_deaf()
+        await left.wait()
+
+    async with asyncio.timeout(DEADLINE), serving(deaf, tls=tls) as server:
+        async with client.get(server.url, {}, PATIENCE):
+            before = open_sockets()
+        assert open_sockets() < before
+        left.set()
+
+
+def open_sockets() -> int:
+    kinds = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(kind.startswith("socket:") for kind in kinds)
 
 
 def unused_port() -> int:

@@ -140,6 +140,10 @@ def test_an_expired_lane_goes_on_from_what_is_kept_and_is_not_checked_twice() ->
     assert lane.position == Position(500, oldest)
     assert take(lane, (600, 60), (800, 3601)) == ["again", "new"]
 
+    lane = resumed()
+    lane.expire(oldest)
+    assert take(lane, (800, 3601)) == ["new"]
+
 
 def test_the_next_offset_is_after_whatever_came() -> None:
     lane = resumed()

@@ -45,7 +45,7 @@ from wikimirror.rehearsal import (
     simulate_day,
     told,
 )
-from wikimirror.settings import EventStreamsSettings, HttpSettings, ScopeSettings, Settings
+from wikimirror.settings import EventStreamsSettings, HttpSettings, RetrySettings, ScopeSettings, Settings
 from wikimirror.sources import LiveSource
 
 DEMO_ACTIONS: Final = 20_000
@@ -58,8 +58,10 @@ _ACTIONS_A_SECOND: Final = 300
 """A tenth of what an ordinary machine simulates, applies and compares."""
 _PUBLISHING: Final = 0.5
 """The share of the time given that the day takes to be published; the rest is for simulating and comparing."""
-_OVERLAP: Final = timedelta(seconds=1)
-"""The simulated service's times rise: more would only be read again and again, as so much of a day lies in a second."""
+_OVERLAP: Final = timedelta(milliseconds=250)
+"""The simulated service's times rise: more would only be read again and again, so much of a day lies in a second."""
+_LONGEST_PAUSE: Final = timedelta(seconds=1)
+"""Troubles of minutes take a moment here."""
 
 
 def demo(
@@ -139,7 +141,7 @@ async def _rehearse(
         daemon = build_daemon(following, connect, telemetry, wrap=watch, on_durable=stopwatch.note)
         publication = publish(day, log, seconds=pace)
         opened.callback(publication.cancel)
-        troubles = asyncio.create_task(misbehave(server, pace, redacted))
+        troubles = asyncio.create_task(misbehave(server, pace, len(day.arrivals) / pace, redacted))
         opened.callback(troubles.cancel)
         wanted = _until_interrupted(daemon)
         took = await follow_to_the_end(daemon, watched[0], _Published(publication, log), on_progress, wanted)
@@ -171,7 +173,8 @@ def _following(settings: Settings, url: str) -> Settings:
         idle_timeout=timedelta(seconds=5),
     )
     http = HttpSettings(contact="demo@example.org")
-    return settings.model_copy(update={"sources": {_SOURCE: source}, "http": http})
+    retry = RetrySettings(longest=_LONGEST_PAUSE)
+    return settings.model_copy(update={"sources": {_SOURCE: source}, "http": http, "retry": retry})
 
 
 def _until_interrupted(daemon: Daemon) -> Callable[[], bool]:

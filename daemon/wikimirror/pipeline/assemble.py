@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from sys import getsizeof
 from typing import Final
 
 from wikimirror import wire
 from wikimirror.errors import UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.mirror.checkpoints import Held
-from wikimirror.model import Advance, Batch, Entry, Lane, Lost, Position, Record, Unread
+from wikimirror.model import Advance, Batch, Change, Entry, Lane, Lost, Position, Record, Unread
 from wikimirror.sources import lane_of, position_after
 
 OUT_OF_SCOPE: Final = "out_of_scope"
+
+
+def _size_of_texts(change: Change) -> int:
+    """Bytes that a change's texts take of memory: one wide character makes all of a text two or four times as large."""
+    return sum(getsizeof(body.text) for body in change.bodies)
 
 
 class Assembler:
     """The batch being put together for lanes that this writer holds. Not for use by two tasks at a time."""
 
     def __init__(self, held: Mapping[Lane, Held], scope: Scope, *, records: int, size: int) -> None:
-        """`records` and `size` (bytes): a batch is full at either."""
+        """A batch is full at so many `records`, or at `size`: bytes of records or of their texts, whichever is more."""
         self._lanes = dict(held)
         self._scope = scope
         self._records = records
@@ -49,7 +55,8 @@ class Assembler:
         else:
             self._next[lane] = position_after(record)
         self.read += 1
-        self._bytes += len(record.value or b"")
+        size = len(record.value or b"")
+        self._bytes += size
         try:
             decoded = wire.decode(record)
         except UnreadableRecord as error:
@@ -63,6 +70,7 @@ class Assembler:
             self.ignored[OUT_OF_SCOPE] += 1
         else:
             self._entries.append(Entry(record, admitted))
+            self._bytes += max(0, _size_of_texts(admitted) - size)
 
     def lose(self, lost: Lost) -> None:
         """Take in that a stretch of a lane is lost: it becomes a gap with this batch, and its lane goes on after it."""

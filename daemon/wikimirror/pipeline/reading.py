@@ -23,7 +23,7 @@ _BREATH: Final = 64
 
 def size_of(record: Record) -> int:
     """Bytes that a record in flight counts for."""
-    return len(record.value or b"") + OVERHEAD
+    return 2 * len(record.value or b"") + OVERHEAD
 
 
 class Reader:
@@ -69,11 +69,13 @@ class Reader:
         """Read until the connection ends. A failure after new records is an end, and the next attempt the first."""
         vitals = self._vitals
         vitals.idle(Stage.READ)
-        new = False
+        waited, new = vitals.waits.get(Waiting.SOURCE), False
         try:
             async with aclosing(self._source.read(self._reached)) as items:
                 async for item in items:
-                    resume(vitals, Waiting.SOURCE, _LOG)
+                    if waited is not None:
+                        resume(vitals, Waiting.SOURCE, _LOG, waited)
+                        waited = None
                     if isinstance(item, Record):
                         new = new or not item.again
                         await self._put(item)

@@ -14,7 +14,7 @@ import stamina
 from structlog.stdlib import BoundLogger
 
 from wikimirror.errors import WikimirrorError
-from wikimirror.observe.vitals import Vitals, Waiting
+from wikimirror.observe.vitals import Vitals, Wait, Waiting
 
 FIRST_PAUSE: Final = 0.1
 """Seconds before the second attempt, at most."""
@@ -62,9 +62,9 @@ def patiently(
     return stamina.retry_context(on=after, attempts=None, timeout=None)
 
 
-def resume(vitals: Vitals, what: Waiting, log: BoundLogger) -> None:
-    """What was waited for is there again."""
-    waited = vitals.waits.get(what)
+def resume(vitals: Vitals, what: Waiting, log: BoundLogger, waited: Wait | None = None) -> None:
+    """What was waited for is there again; `waited` is that wait, where vitals may know already that it is over."""
+    waited = vitals.waits.get(what, waited)
     vitals.resume(what)
     if waited is not None:
         log.info(

@@ -89,7 +89,7 @@ class Counts:
     records: int = 0
     """Frames sent, those of faults too."""
     redacted: int = 0
-    """Of them without their editors."""
+    """Records sent without their editors."""
     cuts: int = 0
     throttled: int = 0
     """Times that sending waited although there was more to send."""

@@ -69,22 +69,19 @@ def redacted_truth(truth: Truth, pages: AbstractSet[Page]) -> Truth:
 
 
 def pages_to_redact(day: Day, count: int = _HANDFUL) -> frozenset[Page]:
-    """Some pages of a day whose redacted truth is beyond doubt: of the live ones those with most revisions.
+    """Some pages of a day whose redacted truth is beyond doubt: of those eligible the ones with most revisions.
 
     Not one of a visibility change, whatever it hid: its record in the visibility stream still says that the editor is
     visible, on another clock than the records that lack the editor. Which of the two stands is then a matter of their
-    times (the mirror's law L1), so a truth that knows no times cannot tell. Nor one with anything hidden at the end.
+    times (the mirror's law L1), so a truth that knows no times cannot tell. Nor one that was ever deleted: what came
+    back of it is withheld until it is read again, so that the comparison would show less.
     """
-    changed = {
+    unfit = {
         page_of(arrival.value)
         for arrival in day.arrivals
-        if arrival.value is not None and b'"visibility"' in arrival.value
+        if arrival.value is not None
+        and (b'"visibility"' in arrival.value or b'"changelog_kind":"delete"' in arrival.value)
     }
-    revisions: Counter[Page] = Counter()
-    for row in day.truth.revisions.values():
-        page = (row.wiki_id, row.page_id)
-        revisions[page] += 1
-        if not (row.content_visible and row.editor_visible and row.comment_visible):
-            changed.add(page)
-    candidates = [page for page in revisions if page not in changed and day.truth.pages[page].state == "live"]
-    return frozenset(sorted(candidates, key=lambda page: (-revisions[page], page))[:count])
+    revisions = Counter((row.wiki_id, row.page_id) for row in day.truth.revisions.values())
+    eligible = revisions.keys() - unfit
+    return frozenset(sorted(eligible, key=lambda page: (-revisions[page], page))[:count])

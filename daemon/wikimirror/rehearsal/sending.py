@@ -29,7 +29,7 @@ _FREE: Final = float("inf")
 
 @dataclass(slots=True)
 class _Batch:
-    """What is written at once. `records` and `size` are of the log's own; `redacted` of frames."""
+    """What is written at once: records of the log, in frames, beside those that faults add."""
 
     pieces: list[bytes] = field(default_factory=list)
     records: int = 0
@@ -121,13 +121,13 @@ class Sending:
     def _add(self, entry: Entry, faults: Faults, batch: _Batch) -> None:
         edited = _at_the_edge(entry, faults)
         batch.records += 1
+        batch.redacted += edited is not entry
         self._sent += 1
         for each in (edited, *_beside(edited, self._sent, faults)):
             before = len(batch.pieces)
             self._frames.add(each, batch.pieces)
             batch.size += sum(map(len, batch.pieces[before:]))
             batch.frames += 1
-            batch.redacted += each.value is edited.value and edited is not entry
 
     def _throttle(self, faults: Faults, batch: _Batch) -> None:
         """Set the time of the next batch by what this one holds. A late one may be made up for, by a tick at most."""

@@ -206,7 +206,7 @@ class _Intake:
             published = time_of(frame.id, lane.lane.topic) or lane.position.time
         else:
             if meta.topic not in self._by_topic or meta.partition != 0:
-                _refuse_topic(meta.topic)
+                _refuse_topic(meta.topic, meta.partition)
             lane = self._by_topic[meta.topic]
             offset = meta.offset
             published = time_of(frame.id, meta.topic) or _received_by_platform(meta.dt) or lane.position.time
@@ -271,14 +271,14 @@ def _failed(reply: Reply) -> NoReturn:
     raise Disconnected(Ending.ERROR_FRAME, f"{reply.host} said within the stream that it failed")
 
 
-def _refuse_topic(topic: str) -> NoReturn:
+def _refuse_topic(topic: str, partition: int) -> NoReturn:
     """Refuse a record of a topic that is no lane of ours: no writer holds it, so that it could not be kept.
 
     The service was told every topic to send. One that sends others did not heed where to go on either.
     """
-    name = topic if _TOPIC.fullmatch(topic) else "that bears no topic's name"
+    name = topic if _TOPIC.fullmatch(topic) else "(no topic's name)"
     raise SourceRefused(
-        f"the service sent a record of a topic that was not asked for: {name}",
+        f"the service sent a record of {name}[{partition}], which was not asked for",
         remedy="Look at `datacentres`: a datacentre that the streams have topics in may be missing from it.",
     )
 

@@ -18,9 +18,9 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
-from yarl import URL
 
 from wikimirror.errors import ConfigurationError, SourceUnavailable
 from wikimirror.observe.build import build
@@ -256,9 +256,8 @@ def _reason(error: Exception) -> str:
 
 
 def _host(url: str) -> str:
-    parsed = URL(url)
-    host = parsed.host or "(no host)"
-    return host if parsed.is_default_port() else f"{host}:{parsed.port}"
+    """Host and port, without a name and password before them."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 def _http_date(text: str) -> float | None:

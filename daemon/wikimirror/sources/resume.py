@@ -105,11 +105,10 @@ class Resumption:
         self._proven = position.offset == 0
 
     def expire(self, oldest: int) -> Lost:
-        """Go on from `oldest`, for the source says that it keeps nothing before."""
+        """Go on from `oldest`, before which the source keeps nothing. What comes from before all the same is read."""
         lost = Lost(self.lane, self.position, Position(-1, oldest), RETENTION)
         self._start = self.position = Position(self.position.offset, oldest)
-        # What is still there of the time before is read too, and moves nothing.
-        self._oldest, self._proven = 0, True
+        self._proven = True
         return lost
 
     def lost(self, offset: int, published: int) -> Lost | None:
@@ -123,7 +122,6 @@ class Resumption:
         disordered = 0 < start.offset - offset <= _NEAR and start.time < published <= start.time + _DISORDER
         if overlaps or disordered or offset == start.offset:
             return None
-        self._in_overlap = False
         return Lost(self.lane, start, Position(offset, published), JUMP)
 
     def again(self, offset: int, published: int) -> bool:

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-_ENDS: Final = re.compile(rb"\r\n|\n|\r")
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -27,16 +25,20 @@ class Lines:
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Yield the lines that `chunk` completes, without their ends. Exhaust it before feeding again."""
-        start = 0
-        if self._after_cr and chunk:
-            self._after_cr = False
-            start = 1 if chunk[:1] == b"\n" else 0
-        for end in _ENDS.finditer(chunk, start):
-            yield self._line(chunk[start : end.start()])
-            start = end.end()
-            # A CR that ends the chunk may be half of a CRLF.
-            self._after_cr = end.end() == len(chunk) and chunk[-1:] == b"\r"
-        self._hold(chunk[start:])
+        if not chunk:
+            return
+        if self._after_cr:
+            chunk = chunk.removeprefix(b"\n")
+        # Of bytes, splitlines knows just the three ends that the standard names, and it is far quicker than a search.
+        for piece in chunk.splitlines(keepends=True):
+            if piece.endswith(b"\n"):
+                yield self._line(piece[: -2 if piece.endswith(b"\r\n") else -1])
+            elif piece.endswith(b"\r"):
+                yield self._line(piece[:-1])
+            else:
+                self._hold(piece)
+        # A CR that ends the chunk may be half of a CRLF.
+        self._after_cr = chunk.endswith(b"\r")
 
     def close(self) -> bytes | None:
         """The last line, if the bytes did not end with a line's end."""

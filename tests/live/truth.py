@@ -1,0 +1,79 @@
+"""The mirror against the simulated wiki: rows, what must be gone, the books, and the positions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tests.live.daemon import DEADLINE
+from tests.live.world import SOURCE
+from wikimirror.app.demo import expected_of
+from wikimirror.mirror.connect import Session, connect
+from wikimirror.ops.compare import compare
+from wikimirror.rehearsal import WIKIS, Day, Log
+from wikimirror.settings import Settings
+
+_LOOK = 0.02
+
+
+async def must_equal(database_url: str, day: Day, log: Log, *, set_aside: bool = False) -> None:
+    """All of a day that the log holds is in the mirror, once, as the day's truth says, and nothing else is.
+
+    Nothing may have been set aside, unless the server put records beside that cannot be read: then something must.
+    """
+    async with await connect(database_url) as session:
+        found = await compare(session, expected_of(Settings.model_construct(), day.truth))
+        assert found.differences == []
+        assert found.forbidden_found == 0
+        assert found.compared["page"] > 0
+        assert await positions(session) == log.ends
+        async with session.transaction():
+            twice = await session.fetch("SELECT change_id FROM change GROUP BY 1 HAVING count(*) > 1")
+            assert twice == [], "the ledger has a change more than once"
+            assert await session.fetchval("SELECT count(*) FROM change") == len(set(told(day)))
+            assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
+            assert await session.fetchval("SELECT count(*) > 0 FROM dead_letter") is set_aside
+            assert await session.fetchval("SELECT count(*) FROM gap") == 0
+
+
+async def positions(session: Session) -> dict[str, int]:
+    """By topic: the next offset. Topics without a record are left out, as in `Log.ends`."""
+    async with session.transaction():
+        rows = await session.fetch("SELECT topic, position FROM checkpoint WHERE source = $1", SOURCE)
+    return {topic: position for topic, position in rows if position}
+
+
+async def durable(database_url: str, ends: Mapping[str, int], *, within: float = DEADLINE) -> None:
+    """Wait until all before these positions is durable."""
+    deadline = time.monotonic() + within
+    async with await connect(database_url) as session:
+        while not _covers(found := await positions(session), ends):
+            assert time.monotonic() < deadline, f"{within} s without the end: {found} of {dict(ends)}"
+            await asyncio.sleep(_LOOK)
+
+
+def _covers(found: Mapping[str, int], ends: Mapping[str, int]) -> bool:
+    return all(found.get(topic, 0) >= end for topic, end in ends.items())
+
+
+def accounts_add_up(report: Mapping[str, Any]) -> None:
+    """What `run` tells at its end: everything that was read is told of, and nothing is in flight (P4)."""
+    for source in report["sources"]:
+        records = source["records"]
+        outcomes = (sum(records[name].values()) for name in ("ignored", "applied", "refused", "set_aside"))
+        assert records["read"] == sum(outcomes) + records["given_back"]
+        assert records["in_flight"] == 0
+
+
+def told(day: Day) -> Iterable[tuple[str, str]]:
+    """What identifies each change of the mirrored wikis that a day tells of: its stream and id."""
+    for arrival in day.arrivals:
+        if arrival.value is None:
+            continue
+        record = json.loads(arrival.value)
+        wiki = record.get("wiki_id", record.get("database"))
+        if wiki in WIKIS and record["meta"]["domain"] != "canary":
+            yield record["meta"]["stream"], record["meta"]["id"]
