@@ -1,1 +1,1 @@
-"""Benchmarks: apply against a bare COPY of the same rows in the same run, and decoding. `make bench` runs them."""
+"""Benchmarks of the daemon live, its memory, apply against a bare COPY, and decoding. `make bench` runs them."""

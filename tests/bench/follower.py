@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from wikimirror.app import settings_from
-from wikimirror.app.live import build_daemon, connector, telemetry_of
+from wikimirror.app.live import build_daemon, telemetry_of
 from wikimirror.app.places import find_place
 from wikimirror.app.running import run_to_end
 from wikimirror.observe.stall import StallWatch
@@ -63,7 +63,7 @@ async def follow(settings: Settings, records: int) -> Measured:
             daemon.stop()
 
     async with find_place(settings, fsync=True) as place, StallWatch(telemetry):
-        daemon = build_daemon(settings, connector(settings, place), telemetry, on_durable=note)
+        daemon = build_daemon(settings, place, telemetry, on_durable=note)
         (vitals,) = telemetry.vitals.values()
         running = asyncio.create_task(daemon.run())
         while not (vitals.connected or running.done()):
@@ -88,4 +88,6 @@ if __name__ == "__main__":
         profile = cProfile.Profile()
         measured = profile.runcall(run_to_end, work)
         profile.dump_stats(asked.profile)
-    sys.stdout.buffer.write(msgspec.json.encode(measured) + b"\n")
+    # Standard output itself is unbuffered where PYTHONUNBUFFERED is set, and may then write a part only.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as whole:
+        whole.write(msgspec.json.encode(measured) + b"\n")

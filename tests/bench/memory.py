@@ -11,24 +11,25 @@ from typing import Final
 
 import asyncpg
 
-from tests.bench.live import NewDatabase
-from tests.bench.processes import Process, Upstream, started, upstream, write_config
+from tests.bench.live import LEAST, NewDatabase
+from tests.bench.processes import Broken, Process, Upstream, started, upstream, write_config
 from tests.bench.upstream import Order
 from wikimirror.rehearsal.streams import STREAMS
 
-GOAL_MIB: Final = 200
+GOAL_MB: Final = 200
 RECORDS: Final = 72_000
 """An hour of Wikimedia's, at 20 a second."""
 LARGE_EVERY: Final = 500
 LARGE_BYTES: Final = 3_000_000
 _LOOK: Final = 0.05
 _PATIENCE: Final = 180.0
+_APPLIED: Final = "SELECT count(*) FROM wikimirror.change WHERE outcome = 'applied'"
 _DURABLE: Final = "SELECT coalesce(sum(position), 0)::bigint FROM wikimirror.checkpoint"
 
 
 @dataclass
 class Memory:
-    """What the daemon took of memory, in MiB."""
+    """What the daemon took of memory, in MB."""
 
     records: int
     before: float
@@ -42,20 +43,18 @@ class Memory:
     seconds: float
 
 
-async def measure(directory: Path, database: NewDatabase, records: int, tell: Callable[[str], None]) -> Memory | None:
+async def measure(directory: Path, database: NewDatabase, scale: float, tell: Callable[[str], None]) -> Memory | None:
     """One run of the command; None where the system does not tell of a process's memory."""
     if not Path("/proc/self/status").exists():
         return None
     flags = ("--texts", "--large-every", str(LARGE_EVERY), "--large-bytes", str(LARGE_BYTES))
     url = await database("memory")
     async with upstream(*flags) as service:
-        streams = f"streams = {list(STREAMS)}"
-        config = write_config(
-            directory / "memory.toml", database=url, service=service.url, start="latest", streams=streams
-        )
+        path = directory / "memory.toml"
+        config = write_config(path, database=url, service=service.url, start="latest", streams=STREAMS)
         async with started("wikimirror run", "wikimirror", "run", "--config", config) as daemon:
-            memory = await _watch(daemon, service, url, records)
-    tell(f"memory: {memory.before:.0f} MiB before, at most {memory.peak:.0f}, {memory.after:.0f} after")
+            memory = await _watch(daemon, service, url, max(LARGE_EVERY, round(RECORDS * scale)))
+    tell(f"memory: {memory.before:.0f} MB before, at most {memory.peak:.0f}, {memory.after:.0f} after")
     return memory
 
 
@@ -70,23 +69,26 @@ async def _watch(daemon: Process, service: Upstream, url: str, records: int) -> 
             while not publishing.done() or await connection.fetchval(_DURABLE) < publishing.result().ends:
                 samples.append(_resident(daemon))
                 await asyncio.sleep(_LOOK)
+        seconds, after = time.monotonic() - begun, _resident(daemon)
+        applied = await connection.fetchval(_APPLIED)
     finally:
         publishing.cancel()
         await connection.close()
-    seconds = time.monotonic() - begun
+    if applied < LEAST * records:
+        raise Broken(f"{applied} of {records} records were applied: not the work to be measured")
     return Memory(
         records=records,
         before=before,
         peak=_resident(daemon, "VmHWM"),
         median=sorted(samples)[len(samples) // 2],
-        after=_resident(daemon),
+        after=after,
         seconds=seconds,
     )
 
 
 def _resident(process: Process, of: str = "VmRSS") -> float:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
-    return int(status[of].split()[0]) / 1024
+    return int(status[of].split()[0]) * 1024 / 1e6
 
 
 def lines(memory: Memory | None) -> Iterator[str]:
@@ -96,17 +98,18 @@ def lines(memory: Memory | None) -> Iterator[str]:
         yield from ("Not measured: this system does not tell.", "")
         return
     yield from (
-        f"`wikimirror run` with default settings over {memory.records:,} records (an hour of Wikimedia's) at full speed,",
-        f"page_content_change's of a simulated day; one in {LARGE_EVERY} has a text of {LARGE_BYTES / 1e6:.0f} MB with a character beyond",
-        f"the Basic Multilingual Plane, for which Python takes four bytes a character. The goal is {GOAL_MIB} MiB.",
+        f"`wikimirror run` with default settings over {memory.records:,} records at full speed ({RECORDS:,} are an",
+        f"hour of Wikimedia's): page_content_change's of a simulated day. One in {LARGE_EVERY} has a text of",
+        f"{LARGE_BYTES / 1e6:.0f} MB with a character beyond the Basic Multilingual Plane, for which Python takes four",
+        f"bytes for each character of it. The goal is {GOAL_MB} MB.",
         "",
-        "| resident, MiB | |",
+        "| resident, MB | |",
         "|---|---|",
         f"| connected, nothing read | {memory.before:.0f} |",
         f"| at most (VmHWM) | **{memory.peak:.0f}** |",
         f"| median while it works | {memory.median:.0f} |",
         f"| all durable | {memory.after:.0f} |",
         "",
-        f"It took {memory.seconds:.0f} s.",
+        f"It took {memory.seconds:.0f} s. `memory.bytes` is 32 MiB, `apply.batch_bytes` 8 MiB.",
         "",
     )

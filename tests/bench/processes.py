@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ class Process:
         assert self._process.stdout is not None
         async with asyncio.timeout(_PATIENCE):
             line = await self._process.stdout.readline()
-        if not line:
+        if not line.endswith(b"\n"):
             raise Broken(f"{self.name} ended with {await self._process.wait()}")
         return line
 
@@ -103,8 +103,9 @@ async def upstream(*flags: str) -> AsyncGenerator[Upstream]:
         yield Upstream(process, msgspec.json.decode(await process.hear(), type=Done).url)
 
 
-def write_config(path: Path, *, database: str, service: str, start: str, streams: str = "", listen: str = "off") -> Path:
-    """Settings as a user has them, all else by default."""
+def write_config(path: Path, *, database: str, service: str, start: str, streams: Sequence[str] = ()) -> Path:
+    """Settings as a user has them, all else by default; `streams` likewise if none are named."""
+    named = f"streams = {list(streams)}" if streams else ""
     path.write_text(
         f"""
         [http]
@@ -114,12 +115,12 @@ def write_config(path: Path, *, database: str, service: str, start: str, streams
         [log]
         level = "warning"
         [admin]
-        listen = "{listen}"
+        listen = "off"
         [sources.bench]
         type = "eventstreams"
         url = "{service}"
         start = "{start}"
-        {streams}
+        {named}
         """
     )
     return path

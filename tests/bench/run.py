@@ -10,13 +10,14 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import asyncpg
 
+from tests.bench import live, memory
 from tests.bench.copying import Rows, copy, make_tables, rows_of
 from tests.bench.load import Load, edits
 from wikimirror.app.running import tune_collector
@@ -147,19 +148,26 @@ def decode_rates(rounds: int) -> dict[str, tuple[int, float, list[float]]]:
     return rates
 
 
-def report(measured: list[Measured], rates: dict[str, tuple[int, float, list[float]]], server: str) -> str:
-    """docs/benchmarks.md."""
-    lines = [
+def preamble(server: str) -> list[str]:
+    """What all of it was measured on."""
+    return [
         "# Benchmarks",
         "",
-        "Written by `make bench`; do not edit. Rates depend on the machine and on what else it does: compare ratios,",
-        "which are of one round each, apply and COPY in turns.",
+        "Written by `make bench`; do not edit. Times and rates depend on the machine and on what else it does: compare",
+        "ratios, and look at how far rounds differ.",
         "",
         f"{datetime.now(tz=UTC):%Y-%m-%d}; {_machine()}; Python {platform.python_version()}; {server}, fsync on,",
-        "over a Unix socket on the same machine. One connection, one process; decoding is not part of apply.",
+        "over a Unix socket on the same machine.",
         "",
+    ]
+
+
+def applying(measured: list[Measured]) -> list[str]:
+    """The section about apply."""
+    lines = [
         "## Apply over a bare COPY",
         "",
+        "One connection, one process; decoding is not part of it. Each ratio is of one round, apply and COPY in turns.",
         "The floor is a COPY of a page, a revision, a ledger and (with bodies) a body row for each change into tables",
         "of the same columns and indexes, in batches and transactions of the same size. Apply does all it does for",
         f"real: locks, registers, the merge law, ledger, checkpoint. The goal is {GOAL}.",
@@ -173,11 +181,18 @@ def report(measured: list[Measured], rates: dict[str, tuple[int, float, list[flo
             f"| {w.name} | {w.changes:,} | {w.batch:,} | **{statistics.median(m.ratios):.2f}** |"
             f" {' '.join(f'{ratio:.2f}' for ratio in m.ratios)} | {_rates(m.apply)} | {_rates(m.floor)} |"
         )
-    lines += [
+    return [
+        *lines,
         "",
         "With only current texts kept apply may beat the floor: a text that a later change of the batch supersedes is",
         "never sent.",
         "",
+    ]
+
+
+def decoding(rates: dict[str, tuple[int, float, list[float]]]) -> list[str]:
+    """The section about decoding."""
+    lines = [
         "## Decoding",
         "",
         "One thread, records of a simulated day, bytes to change.",
@@ -188,7 +203,7 @@ def report(measured: list[Measured], rates: dict[str, tuple[int, float, list[flo
     for dialect, (count, size, runs) in rates.items():
         median = 1_000_000 / statistics.median(runs)
         lines.append(f"| {dialect} | {count:,} | {size:,.0f} | {_rates(runs)} | {median:.1f} |")
-    return "\n".join([*lines, ""])
+    return [*lines, ""]
 
 
 def _rates(rates: list[float]) -> str:
@@ -208,21 +223,34 @@ def _machine() -> str:
 async def main(rounds: int, scale: float) -> str:
     """All measurements; returns the report."""
     tune_collector()
-    measured = []
-    with tempfile.TemporaryDirectory(prefix="wm-bench-") as directory:
-        async with EmbeddedPostgres(Path(directory) / "data", fsync=True) as server:
+    with tempfile.TemporaryDirectory(prefix="wm-bench-") as path:
+        directory = Path(path)
+        async with EmbeddedPostgres(directory / "data", fsync=True) as server:
+
+            async def database(name: str) -> str:
+                return await _database(server, name)
+
             connection = await asyncpg.connect(server.dsn())
             version = f"PostgreSQL {await connection.fetchval('SHOW server_version')}"
             await connection.close()
-            for workload in WORKLOADS:
-                scaled = Workload(
-                    workload.name, max(workload.batch, round(workload.changes * scale)), workload.body_bytes,
-                    workload.batch, workload.bodies,
-                )  # fmt: skip
-                result = await measure(server, scaled, rounds)
-                _tell(f"{workload.name}: {' '.join(f'{ratio:.2f}' for ratio in result.ratios)} of COPY")
-                measured.append(result)
-    return report(measured, decode_rates(rounds), version)
+            measured = [await _measure_scaled(server, workload, rounds, scale) for workload in WORKLOADS]
+            lived = await live.measure(directory, database, max(1, rounds // 2), scale, _tell)
+            remembered = await memory.measure(directory, database, scale, _tell)
+    sections = (
+        preamble(version),
+        live.lines(lived),
+        memory.lines(remembered),
+        applying(measured),
+        decoding(decode_rates(rounds)),
+    )
+    return "\n".join(line for section in sections for line in section)
+
+
+async def _measure_scaled(server: EmbeddedPostgres, workload: Workload, rounds: int, scale: float) -> Measured:
+    scaled = replace(workload, changes=max(workload.batch, round(workload.changes * scale)))
+    result = await measure(server, scaled, rounds)
+    _tell(f"{workload.name}: {' '.join(f'{ratio:.2f}' for ratio in result.ratios)} of COPY")
+    return result
 
 
 def _tell(text: str) -> None:
@@ -232,7 +260,9 @@ def _tell(text: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each measurement (default 7)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of each measurement (default 5), half as many of live ones"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the changes, for a quick look (default 1)")
     parser.add_argument("--out", type=Path, default=DOC, help="where to write the report")
     arguments = parser.parse_args()

@@ -27,7 +27,6 @@ AHEAD: Final = 2000
 """Records that are published before they are read, when the reader sets the pace."""
 _WINDOW: Final = 250
 _NEVER: Final = 2**62
-_SLOTS: Final = ("revision", "content_slots", "main")
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -53,10 +52,11 @@ class Load:
     """Records without end, each unlike all others: a day, again and again, each time in wikis of its own."""
 
     def __init__(self, *, texts: bool, large_bytes: int, large_every: int) -> None:
-        """`texts`: as page_content_change has them. One in `large_every` records then has one of `large_bytes`."""
+        """`texts`: as page_content_change has them. One record in `large_every` then has one of `large_bytes`."""
         self._arrivals = _a_day(texts=texts)
         self._large_every = large_every
         self._text = _large_text(large_bytes) if large_every else ""
+        self._large_due = False
         self._taken = 0
 
     def take(self, count: int) -> list[Arrival]:
@@ -70,22 +70,20 @@ class Load:
         arrival = self._arrivals[index]
         value = arrival.value or b""
         if self._large_every and number % self._large_every == 0:
+            self._large_due = True
+        if self._large_due and b'"content_body":' in value:
+            self._large_due = False
             value = self._enlarge(value)
-        # A page, a revision and a change are known by their wiki, so that it makes them all new.
+        # Pages, revisions and changes are known by their wiki and id: so all are new.
         value = value.replace(b'"wiki_id":"', b'"wiki_id":"w%d' % turn, 1)
         value = value.replace(b'"database":"', b'"database":"w%d' % turn, 1)
-        before, id_, after = value.rpartition(b'"id":"')
-        return arrival._replace(value=before + id_ + b"%08x" % turn + after[8:])
+        before, name, id_ = value.rpartition(b'"id":"')
+        return arrival._replace(value=before + name + b"%08x" % turn + id_[8:])
 
     def _enlarge(self, value: bytes) -> bytes:
         record = msgspec.json.decode(value)
-        slot = record
-        for name in _SLOTS:
-            slot = slot.get(name, {})
-        if "content_body" in slot:
-            slot["content_body"] = f"{record['meta']['id']} {self._text}"
-        meta = record.pop("meta")
-        return msgspec.json.encode({**record, "meta": meta})
+        record["revision"]["content_slots"]["main"]["content_body"] = f"{record['meta']['id']} {self._text}"
+        return msgspec.json.encode(record)
 
 
 def _a_day(*, texts: bool) -> list[Arrival]:

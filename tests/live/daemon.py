@@ -1,8 +1,8 @@
 """`wikimirror run` as a process of its own: its log lines as they come, its probes and metrics, its signals, its end.
 
-    async with Daemon(config) as daemon:
-        line = await daemon.line("first write")
-        await daemon.kill()
+async with Daemon(config) as daemon:
+    line = await daemon.line("first write")
+    await daemon.kill()
 """
 
 from __future__ import annotations

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.live.daemon import Daemon
 from tests.live.killing import last_steps
-from tests.live.truth import accounts_add_up, durable, must_equal, positions
+from tests.live.truth import accounts_add_up, durable, must_equal, nobody_writes, positions
 from tests.live.world import World, a_day, serve
 from wikimirror.mirror.connect import connect
 
@@ -23,17 +21,18 @@ AT_ONCE = 3.0
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
-@pytest.mark.parametrize("sign", SIGNALS)
+@pytest.mark.parametrize("sign", SIGNALS, ids=lambda sign: sign.name)
 async def test_asked_once_under_load_it_applies_what_it_read_and_its_report_adds_up(
     database_url: str, tmp_path: Path, sign: signal.Signals
 ) -> None:
     async with serve(a_day(SEED, ACTIONS), database_url, tmp_path) as world:
-        publication = world.publish(RATE)
         async with Daemon(world.config()) as daemon:
+            await daemon.line("reading")
+            world.publish(RATE)
             await daemon.line("durable")
             await daemon.line("first write")
+            assert not world.publication.done, "it is not asked under load"
             assert await daemon.stop(sign) == 0
-            assert not publication.done, "it was not asked under load"
         accounts_add_up(daemon.report)
         (source,) = daemon.report["sources"]
         assert source["records"]["given_back"] == 0
@@ -42,15 +41,16 @@ async def test_asked_once_under_load_it_applies_what_it_read_and_its_report_adds
         await _rest(world)
 
 
-@pytest.mark.parametrize("sign", SIGNALS)
+@pytest.mark.parametrize("sign", SIGNALS, ids=lambda sign: sign.name)
 async def test_asked_twice_it_aborts_at_once_and_what_it_had_read_is_read_again(
     database_url: str, tmp_path: Path, sign: signal.Signals
 ) -> None:
     async with serve(a_day(SEED, ACTIONS), database_url, tmp_path) as world:
-        world.publish(RATE)
         async with Daemon(world.config()) as daemon:
+            await daemon.line("reading")
+            world.publish(RATE)
             await daemon.line("durable")
-            async with _nobody_writes(database_url):
+            async with nobody_writes(database_url):
                 daemon.send(sign)
                 await daemon.line("draining")
                 asked = time.monotonic()
@@ -59,14 +59,6 @@ async def test_asked_twice_it_aborts_at_once_and_what_it_had_read_is_read_again(
         assert daemon.lines("aborting")
         assert "given back" in daemon.report["error"]["message"]
         await _rest(world)
-
-
-@asynccontextmanager
-async def _nobody_writes(database_url: str) -> AsyncIterator[None]:
-    """No page can be written meanwhile."""
-    async with await connect(database_url) as session, session.transaction():
-        await session.execute("LOCK TABLE page IN ACCESS EXCLUSIVE MODE")
-        yield
 
 
 async def _rest(world: World) -> None:

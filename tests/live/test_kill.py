@@ -61,7 +61,8 @@ async def test_killed_at_random_moments_under_load_it_ends_as_the_wiki(
             source={"overlap": "100ms"},
             admin={"listen": "off"},
         )
-        pace = Pace(world.publish(RATE), kills)
+        world.publish(RATE)
+        pace = Pace(world.publication, kills)
         pacing = asyncio.create_task(pace.run())
         async with relay(config, database_url) as daemons:
             for killed, moment in enumerate(moments):

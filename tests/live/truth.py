@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.live.daemon import DEADLINE
@@ -29,7 +30,8 @@ async def must_equal(database_url: str, day: Day, log: Log, *, set_aside: bool =
         assert found.differences == []
         assert found.forbidden_found == 0
         assert found.compared["page"] > 0
-        assert await positions(session) == log.ends
+        reached = await positions(session)
+        assert reached == log.ends, f"positions {reached}, but the topics end at {log.ends}"
         async with session.transaction():
             twice = await session.fetch("SELECT change_id FROM change GROUP BY 1 HAVING count(*) > 1")
             assert twice == [], "the ledger has a change more than once"
@@ -55,6 +57,14 @@ async def durable(database_url: str, ends: Mapping[str, int], *, within: float =
             await asyncio.sleep(_LOOK)
 
 
+@asynccontextmanager
+async def nobody_writes(database_url: str) -> AsyncIterator[None]:
+    """No page can be written meanwhile."""
+    async with await connect(database_url) as session, session.transaction():
+        await session.execute("LOCK TABLE page IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
 def _covers(found: Mapping[str, int], ends: Mapping[str, int]) -> bool:
     return all(found.get(topic, 0) >= end for topic, end in ends.items())
 
@@ -64,7 +74,7 @@ def accounts_add_up(report: Mapping[str, Any]) -> None:
     for source in report["sources"]:
         records = source["records"]
         outcomes = (sum(records[name].values()) for name in ("ignored", "applied", "refused", "set_aside"))
-        assert records["read"] == sum(outcomes) + records["given_back"]
+        assert records["read"] == sum(outcomes) + records["given_back"], f"it does not add up: {records}"
         assert records["in_flight"] == 0
 
 

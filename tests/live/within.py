@@ -12,19 +12,19 @@ from typing import Any
 import stamina.instrumentation
 import structlog.testing
 
-from tests.live.world import SOURCE
-from wikimirror.app.demo import expected_of
-from wikimirror.app.live import build_daemon, connector, telemetry_of
+from tests.live.truth import must_equal
+from tests.live.world import SOURCE, World
+from wikimirror.app.live import build_daemon, telemetry_of
 from wikimirror.app.places import Place
-from wikimirror.mirror.connect import Session, connect
+from wikimirror.mirror.connect import connect
 from wikimirror.observe.health import Verdict
 from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.vitals import Vitals
-from wikimirror.ops.compare import compare
 from wikimirror.ops.demo import Watched
 from wikimirror.pipeline.daemon import Daemon
-from wikimirror.rehearsal import Day, Log
-from wikimirror.settings import Settings, load
+from wikimirror.pipeline.pipeline import Durable
+from wikimirror.rehearsal import Log
+from wikimirror.settings import Reloader, Settings, load
 from wikimirror.sources import LiveSource
 
 DEADLINE = 30.0
@@ -41,6 +41,8 @@ class Following:
     task: asyncio.Task[None]
     lines: list[Any]
     """What it said, as structlog has it: `event`, `log_level` and more."""
+    fresh: list[float]
+    """Of each change applied the seconds from publication to durable."""
 
     @property
     def vitals(self) -> Vitals:
@@ -63,6 +65,11 @@ class Following:
                     raise AssertionError("the daemon has ended")
                 await asyncio.sleep(0.005)
 
+    async def gets_on(self) -> None:
+        """Wait until something new is durable."""
+        before = self.source.durable
+        await self.until(lambda: self.source.durable > before)
+
     async def reaches(self, log: Log, within: float = DEADLINE) -> None:
         """Wait until all that is in the log is durable."""
         await self.until(lambda: self.source.has(log.ends), within)
@@ -82,18 +89,23 @@ async def following(config: Path) -> AsyncIterator[Following]:
     settings = load(config)
     telemetry = telemetry_of(settings)
     watched: list[Watched] = []
+    fresh: list[float] = []
 
     def watch(source: LiveSource) -> LiveSource:
         watched.append(Watched(source))
         return watched[-1]
 
+    def note(durable: Durable) -> None:
+        fresh.extend(seconds for _, seconds in durable.fresh)
+
     # As `observe.logging.configure` does: we tell attempts ourselves.
     stamina.instrumentation.set_on_retry_hooks(())
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
-        daemon = build_daemon(settings, connector(settings, place_of(settings)), telemetry, wrap=watch)
+        reloader = Reloader(config)
+        daemon = build_daemon(settings, place_of(settings), telemetry, reloader=reloader, wrap=watch, on_durable=note)
         task = asyncio.create_task(daemon.run(), name="daemon")
         try:
-            yield Following(daemon, watched[0], telemetry, task, lines)
+            yield Following(daemon, watched[0], telemetry, task, lines, fresh)
         finally:
             task.cancel()
             await asyncio.wait({task})
@@ -106,16 +118,17 @@ def place_of(settings: Settings) -> Place:
     return Place(settings.postgres.url.get_secret_value(), embedded=False)
 
 
-async def must_show(session: Session, day: Day) -> None:
-    """The mirror's rows are what the day's truth says, whatever stands in the books."""
-    found = await compare(session, expected_of(Settings.model_construct(), day.truth))
-    assert found.differences == []
-    assert found.forbidden_found == 0
-    assert found.compared["page"] > 0
-
-
-async def applied_once(database_url: str, vitals: Vitals) -> None:
+async def applied_once(database_url: str, *vitals: Vitals) -> None:
     """What the counters say was applied is what the ledger says."""
     async with await connect(database_url) as session, session.transaction():
         applied = await session.fetchval("SELECT count(*) FROM change WHERE outcome = 'applied'")
-    assert vitals.accounts.applied.total() == applied
+    assert sum(each.accounts.applied.total() for each in vitals) == applied
+
+
+async def ends_equal(world: World, daemon: Following, *before: Vitals, set_aside: bool = False) -> None:
+    """Publish the rest, wait for it to be durable, drain, and compare. `before`: of daemons that worked before."""
+    await world.published()
+    await daemon.reaches(world.log)
+    await daemon.drained()
+    await must_equal(world.database_url, world.day, world.log, set_aside=set_aside)
+    await applied_once(world.database_url, daemon.vitals, *before)

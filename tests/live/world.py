@@ -33,18 +33,20 @@ class World:
     server: EventStreamsServer
     database_url: str
     directory: Path
-    publication: Publication | None = None
+    begun: Publication | None = None
 
-    def publish(self, rate: float | None = None) -> Publication:
-        """Begin to publish the day, so many records a second or all at once."""
-        self.publication = publish(self.day, self.log, rate=rate)
-        return self.publication
+    @property
+    def publication(self) -> Publication:
+        """The one that has begun."""
+        assert self.begun is not None
+        return self.begun
+
+    def publish(self, rate: float) -> None:
+        """Begin to publish the day, so many records a second."""
+        self.begun = publish(self.day, self.log, rate=rate)
 
     async def published(self) -> None:
         """Publish the rest at once."""
-        if self.publication is None:
-            self.publish()
-        assert self.publication is not None
         self.publication.hurry()
         await self.publication
 
@@ -84,9 +86,9 @@ async def serve(day: Day, database_url: str, directory: Path) -> AsyncIterator[W
         try:
             yield world
         finally:
-            if world.publication is not None and not world.publication.done:
-                world.publication.cancel()
-                await asyncio.gather(world.publication, return_exceptions=True)
+            if world.begun is not None and not world.begun.done:
+                world.begun.cancel()
+                await asyncio.gather(world.begun, return_exceptions=True)
 
 
 def _table(name: str, keys: Mapping[str, Any]) -> str:

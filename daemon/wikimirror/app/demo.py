@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from wikimirror.app.live import accounts_of, build_daemon, connector, stop_by_signals, telemetry_of
+from wikimirror.app.live import accounts_of, build_daemon, stop_by_signals, telemetry_of
 from wikimirror.app.places import (
     DATABASE,
     DEMO_SCHEMA,
@@ -35,6 +35,7 @@ from wikimirror.rehearsal import (
     WIKIS,
     Day,
     EventStreamsServer,
+    Faults,
     Log,
     Publication,
     Truth,
@@ -129,7 +130,7 @@ async def _rehearse(
     log, redacted, stopwatch = Log(), pages_to_redact(day), Stopwatch()
     telemetry = telemetry_of(settings)
     async with AsyncExitStack() as opened:
-        server = await opened.enter_async_context(EventStreamsServer(log))
+        server = await opened.enter_async_context(EventStreamsServer(log, Faults(redacted=redacted)))
         watched: list[Watched] = []
 
         def watch(source: LiveSource) -> LiveSource:
@@ -137,8 +138,7 @@ async def _rehearse(
             return watched[-1]
 
         following = _following(settings, server.url)
-        connect = connector(following, place)
-        daemon = build_daemon(following, connect, telemetry, wrap=watch, on_durable=stopwatch.note)
+        daemon = build_daemon(following, place, telemetry, wrap=watch, on_durable=stopwatch.note)
         publication = publish(day, log, seconds=pace)
         opened.callback(publication.cancel)
         troubles = asyncio.create_task(misbehave(server, pace, len(day.arrivals) / pace, redacted))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from wikimirror.app.running import now, run_to_end
 from wikimirror.errors import ConfigurationError, WikimirrorError
 from wikimirror.merge.scope import Scope
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.evict import name_of
 from wikimirror.mirror.leases import new_holder
 from wikimirror.observe.health import Thresholds
 from wikimirror.observe.logging import get_logger
@@ -49,12 +50,12 @@ def run(config: Path | None, flags: Mapping[str, Any], settings: Settings) -> Ru
 
     async def work() -> RunReport:
         async with find_place(settings, fsync=True) as place:
-            return await follow(settings, connector(settings, place, Reloader(config, flags)), place)
+            return await follow(settings, place, Reloader(config, flags))
 
     return run_to_end(work())
 
 
-async def follow(settings: Settings, connect: Connect, place: Place) -> RunReport:
+async def follow(settings: Settings, place: Place, reloader: Reloader) -> RunReport:
     """Probes, metrics, stall watch and daemon, until it has drained."""
     telemetry = telemetry_of(settings)
     started = asyncio.Event()
@@ -64,8 +65,8 @@ async def follow(settings: Settings, connect: Connect, place: Place) -> RunRepor
             await opened.enter_async_context(admin)
             _LOG.info("probes and metrics", url=str(admin.url))
         await opened.enter_async_context(StallWatch(telemetry))
-        daemon = build_daemon(settings, connect, telemetry)
-        await _migrate(settings, place, next(iter(telemetry.vitals.values())))
+        daemon = build_daemon(settings, place, telemetry, reloader=reloader)
+        await _migrate(settings, place, telemetry.vitals.values())
         stop_by_signals(daemon.stop)
         started.set()
         begun = time.monotonic()
@@ -87,15 +88,16 @@ def check_source(settings: Settings, name: str | None, *, seconds: float) -> Che
 
 def build_daemon(
     settings: Settings,
-    connect: Connect,
+    place: Place,
     telemetry: Telemetry,
     *,
+    reloader: Reloader | None = None,
     wrap: Callable[[LiveSource], LiveSource] = lambda source: source,
     on_durable: Callable[[Durable], None] | None = None,
 ) -> Daemon:
     """A supervisor for each configured source. `wrap` may put something around it, `on_durable` see every batch."""
-    client = HttpClient(settings.http.contact)
-    holder = new_holder()
+    client, holder = HttpClient(settings.http.contact), new_holder()
+    connect = _connector(settings, place, holder, reloader)
     supervisors = []
     for name, source_settings in settings.sources.items():
         vitals = telemetry.add(Vitals(name))
@@ -134,6 +136,7 @@ def plan_of(settings: Settings, source: EventStreamsSettings) -> Plan:
         batch_age=settings.apply.batch_age_ms / 1000,
         memory=settings.memory.bytes // len(settings.sources),
         longest_pause=settings.retry.longest.total_seconds(),
+        record_bytes=source.record_bytes,
         halt_on_gap=source.on_gap == "halt",
     )
 
@@ -150,12 +153,13 @@ def telemetry_of(settings: Settings) -> Telemetry:
     )
 
 
-def connector(settings: Settings, place: Place, reloader: Reloader | None = None) -> Connect:
-    """Opens sessions for writing, each with the secrets as their files then say them."""
+def _connector(settings: Settings, place: Place, holder: str, reloader: Reloader | None) -> Connect:
+    """Opens sessions for writing, named for their holder, each with the secrets as their files then say them."""
+    name = name_of(holder)
 
     async def connect() -> Session:
         if place.embedded or reloader is None:
-            return await open_session(settings, place, idle=_IDLE)
+            return await open_session(settings, place, idle=_IDLE, name=name)
         current = reloader.current()
         if current.fault is not None:
             _LOG.warning("the settings as they are now cannot be used; the former ones stay", reason=str(current.fault))
@@ -163,7 +167,8 @@ def connector(settings: Settings, place: Place, reloader: Reloader | None = None
             _LOG.warning("settings have changed that only a restart takes up", keys=list(current.needs_restart))
         url = current.settings.postgres.url
         assert url is not None  # noqa: S101  # a place that is not embedded has one, and keeps it
-        return await open_session(current.settings, Place(url.get_secret_value(), embedded=False), idle=_IDLE)
+        there = Place(url.get_secret_value(), embedded=False)
+        return await open_session(current.settings, there, idle=_IDLE, name=name)
 
     return connect
 
@@ -205,8 +210,9 @@ def _observer(telemetry: Telemetry, name: str, also: Callable[[Durable], None] |
     return observe
 
 
-async def _migrate(settings: Settings, place: Place, waiting: Vitals) -> None:
-    """Migrate a database without the schema once it is there; wait for it without limit, and let vitals say so."""
+async def _migrate(settings: Settings, place: Place, sources: Collection[Vitals]) -> None:
+    """Migrate a database without the schema once it is there; wait for it without limit, and let sources say so."""
+    waiting = Vitals("migration")
     longest = settings.retry.longest.total_seconds()
 
     def passing(error: WikimirrorError) -> bool:
@@ -214,8 +220,16 @@ async def _migrate(settings: Settings, place: Place, waiting: Vitals) -> None:
 
     async for attempt in patiently(waiting, Waiting.DATABASE, longest, passing, _LOG):
         with attempt:
-            await upgrade_if_missing(settings, place)
+            try:
+                await upgrade_if_missing(settings, place)
+            except WikimirrorError as error:
+                # Before it has the lease, a source waits for nothing else.
+                for vitals in sources:
+                    vitals.wait(Waiting.LEASE, str(error))
+                raise
             resume(waiting, Waiting.DATABASE, _LOG)
+            for vitals in sources:
+                vitals.resume(Waiting.LEASE)
 
 
 def _chosen(settings: Settings, name: str | None) -> str:

@@ -140,14 +140,24 @@ async def schema_state(settings: Settings, place: Place) -> SchemaState:
     return (await check_schema(settings, place)).state
 
 
-async def open_session(settings: Settings, place: Place, *, write: bool = True, idle: float = 60.0) -> Session:
-    """A session in the mirror's schema. `idle`: seconds after which the server ends a transaction that stands still."""
+async def open_session(
+    settings: Settings, place: Place, *, write: bool = True, idle: float = 60.0, name: str = "wikimirror"
+) -> Session:
+    """A session in the mirror's schema.
+
+    `idle`: seconds after which the server ends a transaction that stands still; `name`: what the server calls it.
+    """
     postgres = settings.postgres
     limits = Limits(
         lock=postgres.lock_timeout.total_seconds(), statement=postgres.statement_timeout.total_seconds(), idle=idle
     )
     return await connect(
-        place.url, schema=postgres.schema_name, password_file=postgres.password_file, write=write, limits=limits
+        place.url,
+        schema=postgres.schema_name,
+        application_name=name,
+        password_file=postgres.password_file,
+        write=write,
+        limits=limits,
     )
 
 

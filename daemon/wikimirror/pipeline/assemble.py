@@ -25,12 +25,24 @@ def _size_of_texts(change: Change) -> int:
 class Assembler:
     """The batch being put together for lanes that this writer holds. Not for use by two tasks at a time."""
 
-    def __init__(self, held: Mapping[Lane, Held], scope: Scope, *, records: int, size: int) -> None:
-        """A batch is full at so many `records`, or at `size`: bytes of records or of their texts, whichever is more."""
+    def __init__(
+        self,
+        held: Mapping[Lane, Held],
+        scope: Scope,
+        *,
+        records: int,
+        size: int,
+        record_bytes: int = wire.RECORD_BYTES,
+    ) -> None:
+        """A batch is full at so many `records`, or at `size`: bytes of records or of their texts, whichever is more.
+
+        A record of more than `record_bytes` is set aside.
+        """
         self._lanes = dict(held)
         self._scope = scope
         self._records = records
         self._size = size
+        self._record_bytes = record_bytes
         self._reset()
 
     def _reset(self) -> None:
@@ -58,7 +70,7 @@ class Assembler:
         size = len(record.value or b"")
         self._bytes += size
         try:
-            decoded = wire.decode(record)
+            decoded = wire.decode(record, max_bytes=self._record_bytes)
         except UnreadableRecord as error:
             self._unread.append(Unread(record, error))
             return
@@ -70,7 +82,8 @@ class Assembler:
             self.ignored[OUT_OF_SCOPE] += 1
         else:
             self._entries.append(Entry(record, admitted))
-            self._bytes += max(0, _size_of_texts(admitted) - size)
+            if admitted.bodies:
+                self._bytes += max(0, _size_of_texts(admitted) - size)
 
     def lose(self, lost: Lost) -> None:
         """Take in that a stretch of a lane is lost: it becomes a gap with this batch, and its lane goes on after it."""

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 OVERHEAD: Final = 1024
-"""Bytes that a record in flight costs beyond its own: the decoded change and what holds the two."""
+"""Bytes that a record in flight costs beyond its own and those of its texts: what holds them."""
 
 
 class Budget:

@@ -28,6 +28,7 @@ from wikimirror.pipeline.channel import Budget, Channel, Handover
 from wikimirror.pipeline.reading import Reader, size_of
 from wikimirror.pipeline.writing import Connect, Writer
 from wikimirror.sources import Source
+from wikimirror.wire import RECORD_BYTES
 
 _BREATH: Final = 64
 """Records decoded without letting other tasks run: decoding a thousand takes as long as a transaction."""
@@ -44,6 +45,7 @@ class Plan:
     batch_age: float
     memory: int
     longest_pause: float
+    record_bytes: int = RECORD_BYTES
     halt_on_gap: bool = False
 
 
@@ -115,9 +117,12 @@ class Pipeline:
             raise failures.exceptions[0] from None
         finally:
             self._reading.cancel()
-            await asyncio.wait({self._reading})
-            self._writer.abandon()
-            self._leave_vitals()
+            try:
+                await asyncio.wait({self._reading})
+            finally:
+                # Also where this waiting is cancelled, as by a lease found lost meanwhile: the reader takes no more in.
+                self._writer.abandon()
+                self._leave_vitals()
 
     def _leave_vitals(self) -> None:
         """Nothing is in hand any more, and nothing is waited for."""
@@ -138,7 +143,13 @@ class Pipeline:
 
     async def _assemble(self, held: Mapping[Lane, Held]) -> None:
         plan, channel, vitals = self._plan, self._channel, self._vitals
-        assembler = Assembler(held, plan.scope, records=plan.batch_records, size=plan.batch_bytes)
+        assembler = Assembler(
+            held,
+            plan.scope,
+            records=plan.batch_records,
+            size=plan.batch_bytes,
+            record_bytes=plan.record_bytes,
+        )
         clock = asyncio.get_running_loop().time
         size, oldest, newest, due = 0, 0, 0, 0.0
         while True:
@@ -166,8 +177,7 @@ class Pipeline:
             if not assembler.is_empty:
                 ripe = assembler.is_full or finished or clock() >= due
                 if ripe and self._handover.wanted:
-                    batch, ignored, read = assembler.take()
-                    self._handover.give(_Assembled(batch, ignored, read, size, oldest, newest))
+                    self._handover.give(_Assembled(*assembler.take(), size, oldest, newest))
                     size, newest = 0, 0
                     continue
             elif finished:
@@ -189,18 +199,23 @@ class Pipeline:
             return
 
     async def _apply(self) -> None:
-        vitals = self._vitals
         while (taken := await self._handover.take()) is not None:
-            self._applying, self._assembling = taken.oldest or None, None
-            self._tell_oldest()
-            begun = vitals.monotonic()
-            vitals.busy(Stage.APPLY)
-            applied = await self._writer.write(taken.batch)
-            self._settle(taken, applied, vitals.monotonic() - begun)
-            await self._source.acknowledge(
-                {step.lane: Position(step.next_position, step.next_time) for step in taken.batch.advances}
-            )
+            await self._make_durable(taken)
+            # A batch may be large: nothing of it is to be held while the next one is waited for and written.
+            del taken
         await self._writer.close()
+
+    async def _make_durable(self, taken: _Assembled) -> None:
+        vitals = self._vitals
+        self._applying, self._assembling = taken.oldest or None, None
+        self._tell_oldest()
+        begun = vitals.monotonic()
+        vitals.busy(Stage.APPLY)
+        applied = await self._writer.write(taken.batch)
+        self._settle(taken, applied, vitals.monotonic() - begun)
+        await self._source.acknowledge(
+            {step.lane: Position(step.next_position, step.next_time) for step in taken.batch.advances}
+        )
 
     def _settle(self, taken: _Assembled, applied: Applied, seconds: float) -> None:
         """Count it all in at one moment, so that whoever looks finds sums that add up."""

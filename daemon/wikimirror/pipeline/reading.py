@@ -22,7 +22,7 @@ _BREATH: Final = 64
 
 
 def size_of(record: Record) -> int:
-    """Bytes that a record in flight counts for."""
+    """Bytes that a record in flight counts for: as it came, and once more as it is decoded beside that."""
     return 2 * len(record.value or b"") + OVERHEAD
 
 

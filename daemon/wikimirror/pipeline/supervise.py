@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars
 from wikimirror.errors import Fenced, WikimirrorError
 from wikimirror.mirror.checkpoints import Held, take_over_all
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.evict import evict
 from wikimirror.mirror.leases import acquire, release, renew
 from wikimirror.model import Lane
 from wikimirror.observe.logging import get_logger
@@ -104,6 +105,9 @@ class Supervisor:
             # Standbys that look at the same instant would all be late together.
             poll = min(_LONGEST_POLL, self._lease / _RENEWALS)
             await asyncio.sleep(poll * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+        ended = await self._ask(lambda session: evict(session, self._source.name, self._holder))
+        if ended:
+            _LOG.warning("ended what the former owner had left open", transactions=ended)
         starts = self._source.starting_positions()
         held = await self._ask(lambda session: take_over_all(session, starts, self._holder))
         self._vitals.role = Role.ACTIVE

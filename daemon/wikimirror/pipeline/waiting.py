@@ -42,18 +42,20 @@ def patiently(
     An error that `passes` is the environment's fault: another attempt follows. Any other is raised.
     """
     failed = 0
+    said: set[str] = set()
 
     def after(error: Exception) -> float | bool:
         nonlocal failed
         if not isinstance(error, WikimirrorError) or not passes(error):
             return False
         failed += 1
-        before = vitals.waits.get(what)
         vitals.wait(what, str(error))
         seconds = pause(failed, longest, getattr(error, "retry_after", None), random.random())  # noqa: S311  # jitter
         told = {"waiting_for": what.value, "reason": str(error), "attempt": failed, "again_in": round(seconds, 1)}
-        # Once for each reason in plain sight, each attempt for who looks closely: an outage must not fill the log.
-        if before is None or before.reason != str(error):
+        # Once for each reason in plain sight, each attempt for who looks closely: an outage must not fill the log, nor
+        # one whose reasons alternate.
+        if str(error) not in said:
+            said.add(str(error))
             log.warning("waiting", **told, remedy=error.remedy)
         else:
             log.debug("still waiting", **told)
