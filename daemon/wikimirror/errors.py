@@ -7,6 +7,7 @@ Messages never contain page text, editor names or secrets.
 from __future__ import annotations
 
 from enum import StrEnum
+from traceback import clear_frames
 from typing import ClassVar
 
 
@@ -32,6 +33,20 @@ class WikimirrorError(Exception):
         super().__init__(message)
         if remedy is not None:
             self.remedy = remedy
+
+
+def let_go(error: BaseException) -> None:
+    """Empty the frames that an error of a driver went through, its causes included.
+
+    A driver keeps what it was doing in a circle of error, frames and connection. A failed connection then keeps all it
+    had, such as the authorities of TLS, until Python looks for circles: in an outage that is a megabyte each time.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        clear_frames(current.__traceback__)
+        current = current.__cause__ or current.__context__
 
 
 class ConfigurationError(WikimirrorError):
@@ -88,7 +103,7 @@ class DatabaseUnavailable(WikimirrorError):
     """Postgres cannot be reached or is not accepting work for now."""
 
     reaction = Reaction.RETRY
-    remedy = "Check that the server is up and reachable, then run the command again: nothing is lost or done twice."
+    remedy = "Check that the server is up and reachable. A daemon tries again by itself; run any other command again."
 
 
 class DatabaseRefused(WikimirrorError):

@@ -20,7 +20,7 @@ RATES: Final = (20, 1000)
 """Records a second: what Wikimedia publishes in all, and the goal's."""
 SHARES: Final = (0.9, 0.75, 0.6, 0.45)
 """Of the rate of catching up: tried in turn until one is kept up with."""
-SECONDS: Final = 10.0
+SECONDS: Final = 8.0
 BACKLOG: Final = 50_000
 _WARM: Final = 1.0
 """Seconds after the first batch that are left out: statements are prepared in them."""

@@ -32,6 +32,8 @@ class Proxy:
         self.lose_commits = 0
         """That many replies to COMMIT will be lost with their connection, after the server has sent them."""
         self.commits_lost = 0
+        self.mute_at_commit = False
+        """When the next COMMIT comes, every connection is muted before it passes: within a transaction."""
         self.accepted = 0
 
     @property
@@ -109,6 +111,9 @@ class Proxy:
             await pair.speaking.wait()
             if not data:
                 break
+            if from_client and self.mute_at_commit and data.endswith(COMMIT):
+                self.mute_at_commit = False
+                self.mute()
             if from_client and pair.passes and self.lose_commits and data.endswith(COMMIT):
                 self.lose_commits -= 1
                 pair.losing = True

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -19,11 +18,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from tests.live.cluster import Cluster, run
 from tests.live.daemon import Daemon
 from tests.live.truth import accounts_add_up, durable, must_equal
 from tests.live.within import ends_equal, following
 from tests.live.world import SOURCE, World, a_day, serve
-from wikimirror.errors import EmbeddedPostgresError
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.observe.health import State
 from wikimirror.settings import SECRETS_VARIABLE
@@ -41,52 +40,6 @@ DEADLINE = 30.0
 async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
     async with serve(a_day(SEED, ACTIONS), database_url, tmp_path) as served:
         yield served
-
-
-class Cluster:
-    """A Postgres of the tests' own, as safe as a real one, that they may take away."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._server = EmbeddedPostgres(directory).start()
-
-    async def database(self, name: str) -> str:
-        """The URL of a new empty database."""
-        await _run(self._server.dsn(), f"CREATE DATABASE {name}")
-        return self._server.dsn(name)
-
-    async def end(self, sign: signal.Signals) -> None:
-        """End it by a signal, whatever it is at."""
-        process = self._server._process
-        assert process is not None
-        process.send_signal(sign)
-        await asyncio.to_thread(process.wait)
-
-    async def start(self) -> None:
-        """Start it again at the same address."""
-        limit = time.monotonic() + DEADLINE
-        self._server = EmbeddedPostgres(self._directory)
-        while True:
-            try:
-                await self._server.start_async()
-            except EmbeddedPostgresError:
-                # What a killed server leaves behind takes a moment to go.
-                assert time.monotonic() < limit
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-    def stop(self) -> None:
-        self._server.stop()
-
-
-async def _run(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +158,7 @@ class Login:
 
     async def change(self, password: str) -> None:
         """From now on it is another one, also for whoever is connected."""
-        await _run(
+        await run(
             self.admin,
             f"ALTER ROLE {self.name} PASSWORD '{password}'",
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{self.name}'",
@@ -215,11 +168,11 @@ class Login:
 @pytest.fixture
 async def login(postgres_server: EmbeddedPostgres, database_url: str) -> AsyncIterator[Login]:
     made = Login(postgres_server, database_url)
-    await _run(
+    await run(
         made.admin, f"CREATE ROLE {made.name} LOGIN PASSWORD 'first-secret'", f"GRANT wikimirror_writer TO {made.name}"
     )
     yield made
-    await _run(made.admin, f"DROP ROLE {made.name}")
+    await run(made.admin, f"DROP ROLE {made.name}")
 
 
 async def test_a_wrong_password_at_the_start_is_refused_at_once_and_not_repeated(world: World, login: Login) -> None:

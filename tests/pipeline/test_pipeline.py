@@ -346,3 +346,28 @@ async def test_a_former_owner_writes_nothing(start: Start, session: Session) -> 
     assert await value(session, "SELECT count(*) FROM page") == 10
     assert run.vitals.accounts.given_back == 10
     assert run.vitals.accounts.unaccounted == 0
+
+
+async def test_a_drain_that_comes_before_reading_has_begun_ends_at_once(database_url: str) -> None:
+    source, vitals = Scripted([[*edits(0, 10)]]), Vitals(SOURCE)
+
+    async def open_one() -> Session:
+        return await connect(database_url, limits=LIMITS)
+
+    pipeline = Pipeline(source, open_one, PLAN, vitals, lambda _: None)
+    async with await connect(database_url) as session:
+        held = await take_over_all(session, source.starting_positions(), "test")
+    running = asyncio.create_task(pipeline.run(held))
+    pipeline.drain()
+    async with asyncio.timeout(5):
+        await running
+    assert vitals.accounts.unaccounted == 0
+
+
+async def test_when_all_is_durable_nothing_is_in_flight_however_long_nothing_comes(start: Start) -> None:
+    run = await start([*edits(0, 10)])
+    await run.source.until_applied(10)
+    for _ in range(20):
+        await asyncio.sleep(0.005)
+        assert run.vitals.oldest_in_flight is None
+    await run.drained()

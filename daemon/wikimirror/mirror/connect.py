@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from wikimirror.errors import ConfigurationError, DatabaseUnavailable, WikimirrorError
+from wikimirror.errors import ConfigurationError, DatabaseUnavailable, WikimirrorError, let_go
 from wikimirror.mirror.preflight import (
     NEWEST_SERVER,
     SCHEMA_VERSION,
@@ -254,6 +254,7 @@ async def open_connection(
                     else:
                         raise
                 mapped.__cause__ = None if mapped is error else error
+                let_go(error)
                 errors.append(mapped)
     raise _most_telling(errors)
 

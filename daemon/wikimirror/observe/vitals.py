@@ -202,5 +202,6 @@ class Vitals:
         if published_us:
             published = published_us / 1e6
             newest = self.topics.get(topic)
-            if newest is None or published >= newest.published:
+            # One that was dated in the future must not hide all that come after it.
+            if newest is None or published >= newest.published or newest.published > self.wall():
                 self.topics[topic] = Topic(published, now, max(0.0, self.wall() - published))

@@ -16,7 +16,7 @@ from wikimirror.errors import SourceUnavailable, UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.model import MICROSECONDS, Change, Position, Record
 from wikimirror.ops.live_reports import CheckReport, TopicReport
-from wikimirror.sources import LiveSource
+from wikimirror.sources import LiveSource, lane_of, position_after
 
 _CANARY: Final = "canary"
 _PAUSE: Final = 1.0
@@ -44,7 +44,7 @@ async def check_source(source: LiveSource, scope: Scope, *, seconds: float, now:
 class _Check:
     def __init__(self, source: LiveSource, scope: Scope, now: Callable[[], int]) -> None:
         self._source, self._scope, self._now = source, scope, now
-        self._positions = {lane: Position(0, now()) for lane in source.starting_positions()}
+        self._positions = dict.fromkeys(source.starting_positions(), Position(0, now()))
         self._newest = {lane.topic: 0 for lane in self._positions}
         self._connections = self._size = self._out_of_scope = self._ahead = 0
         self._behind: list[float] = []
@@ -100,6 +100,11 @@ class _Check:
 
     def _count(self, record: Record) -> None:
         topic = record.at.topic
+        if not record.again:
+            self._positions[lane_of(record.at)] = position_after(record)
+        elif self._connections > 1:
+            # It was counted over the connection before.
+            return
         self._records[topic] += 1
         self._size += len(record.value or b"")
         self._newest[topic] = max(self._newest.get(topic, 0), record.published)
@@ -109,14 +114,20 @@ class _Check:
             self._ahead += seconds < 0
         try:
             decoded = wire.decode(record)
-            head = msgspec.json.decode(record.value or b"{}", type=_Head)
         except UnreadableRecord as error:
             self._unreadable[error.reason] += 1
             return
-        self._schemas[head.schema] += 1
+        self._schemas[_schema_of(record)] += 1
         if isinstance(decoded, Change):
             self._kinds[decoded.kind.value] += 1
             self._out_of_scope += admit(decoded, self._scope) is None
         else:
             self._ignored[decoded.reason] += 1
             self._canaries[topic] += decoded.reason == _CANARY
+
+
+def _schema_of(record: Record) -> str:
+    try:
+        return msgspec.json.decode(record.value or b"{}", type=_Head).schema
+    except msgspec.DecodeError:
+        return "(none)"

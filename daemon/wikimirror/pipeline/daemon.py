@@ -40,7 +40,7 @@ class Daemon:
             pending = tasks
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                if pending and any(not task.cancelled() and task.exception() for task in done):
+                if not self._stopping and any(not task.cancelled() and task.exception() for task in done):
                     self.stop()
         finally:
             for task in (*tasks, housekeeping):

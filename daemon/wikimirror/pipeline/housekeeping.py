@@ -52,6 +52,9 @@ class Housekeeper:
                     # The pipelines meet the same server and say so aloud.
                     _LOG.debug("housekeeping waits", reason=str(error))
                     self._abandon()
+                except Exception as error:  # noqa: BLE001  # whatever it was, the ledger needs its partitions next month
+                    _LOG.warning("housekeeping failed, and is done again later", exc_info=error)
+                    self._abandon()
                 await asyncio.sleep(_LOOK_EVERY)
         finally:
             self._abandon()

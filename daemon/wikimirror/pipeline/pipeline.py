@@ -103,6 +103,8 @@ class Pipeline:
             halt_on_gap=self._plan.halt_on_gap,
         )
         self._reading = asyncio.create_task(reader.run(positions), name=f"read {self._source.name}")
+        # A task that is cancelled before its first step runs nothing of itself.
+        self._reading.add_done_callback(lambda _: self._channel.close())
         if self._draining:
             self._reading.cancel()
         try:
@@ -171,7 +173,7 @@ class Pipeline:
                     oldest = min(oldest, item.published) if oldest else item.published
                     newest = max(newest, item.published)
             vitals.busy(Stage.ASSEMBLE)
-            self._assembling = oldest or None
+            self._assembling = None if assembler.is_empty else oldest or None
             self._tell_oldest()
             finished = channel.closed and not len(channel)
             if not assembler.is_empty:

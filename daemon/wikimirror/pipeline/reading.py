@@ -17,6 +17,10 @@ from wikimirror.pipeline.waiting import patiently, pause, resume
 from wikimirror.sources import Source, lane_of, position_after
 
 _LOG = get_logger(__name__)
+_STEADY: Final = 60.0
+"""Seconds. A connection that broke off sooner was no good one."""
+_AT_ONCE: Final = 0.5
+"""Seconds. One that was ended in good order sooner was not either."""
 _BREATH: Final = 64
 """Records read without letting other tasks run: a source may have many at hand."""
 
@@ -47,6 +51,8 @@ class Reader:
         self._halt_on_gap = halt_on_gap
         self._reached: dict[Lane, Position] = {}
         self._unread = 0
+        self._short = 0
+        """How many connections in a row were over too soon."""
 
     async def run(self, positions: Mapping[Lane, Position]) -> None:
         """Read on from `positions`. Raises SourceRefused, GapFound; the channel is closed whatever happens."""
@@ -55,9 +61,11 @@ class Reader:
             while True:
                 async for attempt in patiently(self._vitals, Waiting.SOURCE, self._longest_pause, self._passes, _LOG):
                     with attempt:
-                        await self._connection()
-                # The service ends every connection now and then. All daemons it ended must not come back at once.
-                await asyncio.sleep(pause(1, self._longest_pause, None, random.random()))  # noqa: S311  # jitter
+                        await self._timed()
+                # All daemons that the service ended must not come back at once; and each connection reads the overlap
+                # again, so one that breaks every moment is made ever more seldom.
+                seconds = pause(1 + self._short, self._longest_pause, None, random.random())  # noqa: S311  # jitter
+                await asyncio.sleep(seconds)
         finally:
             self._channel.close()
 
@@ -65,8 +73,15 @@ class Reader:
         # Refused from the start, the request is wrong; refused after it was accepted, the service is in trouble.
         return isinstance(error, SourceUnavailable) or (isinstance(error, SourceRefused) and self._vitals.connects > 0)
 
-    async def _connection(self) -> None:
-        """Read until the connection ends. A failure after new records is an end, and the next attempt the first."""
+    async def _timed(self) -> None:
+        """Count connections that broke off soon after they began, or were ended at once."""
+        began = self._vitals.monotonic()
+        in_order = await self._connection()
+        lived = self._vitals.monotonic() - began
+        self._short = 0 if lived >= (_AT_ONCE if in_order else _STEADY) else self._short + 1
+
+    async def _connection(self) -> bool:
+        """Read until the connection ends: True if it ended in good order, False if it broke off after new records."""
         vitals = self._vitals
         vitals.idle(Stage.READ)
         waited, new = vitals.waits.get(Waiting.SOURCE), False
@@ -85,13 +100,14 @@ class Reader:
             if not new or error.retry_after is not None:
                 raise
             _LOG.info("connection lost", reason=str(error))
-            return
+            return False
         if not new:
             raise SourceUnavailable(
                 f"{self._source.name}: the connection was ended before it brought anything new",
                 remedy="It is tried again. If this goes on, see whether the streams in the settings still exist.",
             )
         _LOG.debug("connection ended")
+        return True
 
     async def _put(self, record: Record) -> None:
         vitals, size = self._vitals, size_of(record)
@@ -117,8 +133,8 @@ class Reader:
             raise GapFound(
                 told,
                 remedy=(
-                    'Nothing was written. Set on_gap = "continue" to open a gap row and go on after it; what is missing'
-                    " is then to be read again from elsewhere."
+                    'Nothing after it was written. Set on_gap = "continue" to open a gap row and go on after it; what is'
+                    " missing is then to be read again from elsewhere."
                 ),
             )
         _LOG.error("gap", lane=str(lost.lane), position=lost.after.offset, reason=lost.reason)

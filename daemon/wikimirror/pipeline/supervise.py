@@ -17,7 +17,7 @@ from wikimirror.errors import Fenced, WikimirrorError
 from wikimirror.mirror.checkpoints import Held, take_over_all
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import evict
-from wikimirror.mirror.leases import acquire, release, renew
+from wikimirror.mirror.leases import Lease, acquire, release, renew
 from wikimirror.model import Lane
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
@@ -95,8 +95,9 @@ class Supervisor:
         """Wait for the lease, then take the lanes over."""
         told: str | None = None
         while True:
-            answer = await self._ask(lambda session: acquire(session, self._source.name, self._holder, self._lease))
-            if answer.held:
+            answer = await self._ask(self._try_to_take)
+            if isinstance(answer, dict):
+                held = answer
                 break
             self._vitals.role = Role.STANDBY
             if answer.holder != told:
@@ -105,11 +106,6 @@ class Supervisor:
             # Standbys that look at the same instant would all be late together.
             poll = min(_LONGEST_POLL, self._lease / _RENEWALS)
             await asyncio.sleep(poll * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-        ended = await self._ask(lambda session: evict(session, self._source.name, self._holder))
-        if ended:
-            _LOG.warning("ended what the former owner had left open", transactions=ended)
-        starts = self._source.starting_positions()
-        held = await self._ask(lambda session: take_over_all(session, starts, self._holder))
         self._vitals.role = Role.ACTIVE
         self._vitals.positioned = True
         _LOG.info(
@@ -118,6 +114,15 @@ class Supervisor:
             epoch=max(each.epoch for each in held.values()),
         )
         return held
+
+    async def _try_to_take(self, session: Session) -> dict[Lane, Held] | Lease:
+        """The lanes, or whose lease it is. One attempt: where the lanes are locked, the next renews the lease first."""
+        lease = await acquire(session, self._source.name, self._holder, self._lease)
+        if not lease.held:
+            return lease
+        if ended := await evict(session, self._source.name, self._holder):
+            _LOG.warning("ended what the former owner had left open", transactions=ended)
+        return await take_over_all(session, self._source.starting_positions(), self._holder)
 
     async def _work(self, held: dict[Lane, Held]) -> None:
         """Run the pipeline while the lease is kept."""

@@ -41,15 +41,18 @@ def patiently(
 
     An error that `passes` is the environment's fault: another attempt follows. Any other is raised.
     """
-    failed = 0
+    failed, since = 0, vitals.monotonic()
     said: set[str] = set()
 
     def after(error: Exception) -> float | bool:
-        nonlocal failed
+        nonlocal failed, since
         if not isinstance(error, WikimirrorError) or not passes(error):
             return False
+        since = since if failed else vitals.monotonic()
         failed += 1
         vitals.wait(what, str(error))
+        # A source that answers and then brings nothing new ends no wait: it has lasted since the first attempt failed.
+        vitals.waits[what] = Wait(since, str(error), failed)
         seconds = pause(failed, longest, getattr(error, "retry_after", None), random.random())  # noqa: S311  # jitter
         told = {"waiting_for": what.value, "reason": str(error), "attempt": failed, "again_in": round(seconds, 1)}
         # Once for each reason in plain sight, each attempt for who looks closely: an outage must not fill the log, nor

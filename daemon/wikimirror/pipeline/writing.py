@@ -44,12 +44,12 @@ class Writer:
     """Writes batches over a session of its own, which it opens when it needs one."""
 
     def __init__(self, connect: Connect, law: Law, vitals: Vitals, *, longest_pause: float) -> None:
+        """Whoever took the lanes over has been connected: what Postgres refuses from then on is waited for."""
         self._connect = connect
         self._law = law
         self._vitals = vitals
         self._longest_pause = longest_pause
         self._applier: Applier | None = None
-        self._connected_before = False
         self._timeouts = 0
 
     async def write(self, batch: Batch) -> Applied:
@@ -75,7 +75,7 @@ class Writer:
                 self._timeouts += 1
                 if splits and self._timeouts >= _TIMEOUTS:
                     return False
-            return passes(error, connected_before=self._connected_before)
+            return passes(error, connected_before=True)
 
         async for attempt in patiently(self._vitals, Waiting.DATABASE, self._longest_pause, passing, _LOG):
             with attempt:
@@ -104,7 +104,6 @@ class Writer:
             # A transaction of many statements, each within statement_timeout, is no stall.
             session.on_statement = lambda: self._vitals.busy(Stage.APPLY)
             self._applier = Applier(session, self._law)
-            self._connected_before = True
         return self._applier
 
     def abandon(self) -> None:

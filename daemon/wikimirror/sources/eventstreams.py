@@ -34,6 +34,8 @@ from wikimirror.sources.sse import Frame, Frames, Lines
 from wikimirror.wire.times import microseconds
 
 _FIELD: Final = len(b"data: ")
+_FIRST_DAY: Final = 86_400 * MICROSECONDS
+"""That long may the first connection take to come about: meanwhile what is kept moves on."""
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 """Kafka's own rule."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +96,8 @@ class EventStreams:
             case "earliest":
                 time = self._now() - self._retention
             case instant:
-                time = _in_microseconds(instant - _EPOCH)
+                # Before a time to come there is nothing to go on from: a reader would begin at each connection anew.
+                time = min(_in_microseconds(instant - _EPOCH), self._now())
         return dict.fromkeys(self.lanes, Position(0, time))
 
     async def read(self, positions: Positions) -> AsyncGenerator[Record | Lost]:
@@ -158,8 +161,12 @@ class EventStreams:
         oldest = min(now, now if told is None else int(told * MICROSECONDS)) - self._retention
         for lane in intake.lanes:
             position = lane.position
-            # Whoever starts with the earliest asks for what there is. An instant may well lie before that.
-            begins = position.offset == 0 and not isinstance(self._settings.start, datetime)
+            # Whoever starts with the earliest asks for what there is, and that is a little older at each look.
+            begins = (
+                position.offset == 0
+                and self._settings.start == "earliest"
+                and position.time >= oldest - self._overlap - _FIRST_DAY
+            )
             heard = self._heard if before.get(lane.lane) == position else 0
             if not begins and is_expired(position, heard, oldest):
                 yield lane.expire(oldest)
@@ -201,8 +208,9 @@ class _Intake:
         try:
             meta = _HEAD.decode(frame.data).meta
         except (ValueError, RecursionError):
+            # Its coordinates are a guess: it may move its lane on, and proves nothing of what came before.
             lane = self._lane_by_id(frame.id)
-            offset = lane.next_offset
+            offset, lost = lane.next_offset, None
             published = time_of(frame.id, lane.lane.topic) or lane.position.time
         else:
             if meta.topic not in self._by_topic or meta.partition != 0:
@@ -210,8 +218,8 @@ class _Intake:
             lane = self._by_topic[meta.topic]
             offset = meta.offset
             published = time_of(frame.id, meta.topic) or _received_by_platform(meta.dt) or lane.position.time
+            lost = lane.lost(offset, published)
         self._last_id = frame.id
-        lost = lane.lost(offset, published)
         if lost is not None:
             yield lost
         again = lane.again(offset, published)

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from wikimirror.errors import ConfigurationError, SourceUnavailable
+from wikimirror.errors import ConfigurationError, SourceUnavailable, let_go
 from wikimirror.observe.build import build
 
 CONNECTIONS_PER_HOST: Final = 2
@@ -129,7 +129,9 @@ class HttpClient:
                         response = await session.get(url, headers=headers, max_redirects=_REDIRECTS)
                 # A ValueError is aiohttp's word for a proxy variable that is no URL.
                 except (aiohttp.ClientError, OSError, ValueError) as error:
-                    raise failure(error, host, patience) from error
+                    told = failure(error, host, patience)
+                    let_go(error)
+                    raise told from error
                 try:
                     yield Reply(response, host, patience)
                 finally:
