@@ -62,7 +62,7 @@ async def follow(settings: Settings, records: int) -> Measured:
         if settled >= records:
             daemon.stop()
 
-    async with find_place(settings, fsync=True) as place, StallWatch(telemetry):
+    async with find_place(settings, own=True) as place, StallWatch(telemetry):
         daemon = build_daemon(settings, place, telemetry, on_durable=note)
         (vitals,) = telemetry.vitals.values()
         running = asyncio.create_task(daemon.run())

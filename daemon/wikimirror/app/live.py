@@ -49,7 +49,7 @@ def run(config: Path | None, flags: Mapping[str, Any], settings: Settings) -> Ru
     require_runnable(settings)
 
     async def work() -> RunReport:
-        async with find_place(settings, fsync=True) as place:
+        async with find_place(settings, own=True) as place:
             return await follow(settings, place, Reloader(config, flags))
 
     return run_to_end(work())
@@ -81,7 +81,13 @@ def check_source(settings: Settings, name: str | None, *, seconds: float) -> Che
 
     async def work() -> CheckReport:
         source = source_of(settings, chosen, HttpClient(settings.http.contact), Vitals(chosen))
-        return await ops_check.check_source(source, scope_of(settings), seconds=seconds, now=now)
+        return await ops_check.check_source(
+            source,
+            scope_of(settings),
+            record_bytes=settings.sources[chosen].record_bytes,
+            seconds=seconds,
+            now=now,
+        )
 
     return run_to_end(work())
 

@@ -40,15 +40,21 @@ def state_directory() -> Path:
 
 
 @asynccontextmanager
-async def find_place(settings: Settings, *, fsync: bool = False) -> AsyncIterator[Place]:
+async def find_place(settings: Settings, *, own: bool = False) -> AsyncIterator[Place]:
     """The configured server, or else the embedded one, started.
 
-    Without `fsync` a crash of the machine may cost the embedded cluster: what was played can be played again.
+    `own`: the embedded one must not be another command's, for it ends with whoever started it, and without fsync: a
+    crash of the machine may cost the cluster. What was played can be played again, what was followed cannot.
     """
     if settings.postgres.url is not None:
         yield configured_place(settings)
         return
-    async with EmbeddedPostgres(state_directory(), fsync=fsync) as server:
+    async with EmbeddedPostgres(state_directory(), fsync=own) as server:
+        if own and server.attached:
+            raise ConfigurationError(
+                "the embedded Postgres is in use by another wikimirror command, and would end with that",
+                remedy="End the other command first, or name a server of yours: --postgres URL.",
+            )
         await make_database(server.dsn("postgres"))
         yield Place(server.dsn(DATABASE), embedded=True)
 

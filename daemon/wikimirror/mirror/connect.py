@@ -87,6 +87,7 @@ class Session:
             await self._commit()
         except BaseException as error:
             scrub(error)
+            self._give_up_if_silent(error)
             await self._roll_back()
             mapped = explain(error, self.where) if _may_be_ours(error) else None
             if mapped is None or mapped is error:
@@ -103,6 +104,7 @@ class Session:
             yield
         except BaseException as error:
             scrub(error)
+            self._give_up_if_silent(error)
             if self._usable():
                 with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await self.connection.execute(f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}")
@@ -163,6 +165,11 @@ class Session:
             raise WikimirrorError(
                 f"{self.where} ended the transaction by {ended}: a failed statement was ignored in it"
             )
+
+    def _give_up_if_silent(self, error: BaseException) -> None:
+        """A server that did not answer in time will not answer to a ROLLBACK either: that is not waited for."""
+        if isinstance(error, TimeoutError):
+            self.connection.terminate()
 
     def _usable(self) -> bool:
         return not self.connection.is_closed() and self.connection.is_in_transaction()

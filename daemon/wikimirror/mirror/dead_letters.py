@@ -38,7 +38,7 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::tex
         payload_sha256)
 ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
     reason = excluded.reason, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
-    payload = excluded.payload, last_seen = now(), seen = d.seen + 1
+    payload = excluded.payload, payload_sha256 = excluded.payload_sha256, last_seen = now(), seen = d.seen + 1
 """
 # Held to the transaction's end: a payload is kept before a retraction elsewhere looks for it, or after it is seen.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('wikimirror dead letter ' || current_schema(), 0))"

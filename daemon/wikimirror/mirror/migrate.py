@@ -1,4 +1,8 @@
-"""Bringing a schema to the version this program needs, printing the SQL for it, and telling which version one has."""
+"""Bringing a schema to the version this program needs, printing the SQL for it, and telling which version one has.
+
+Alembic and SQLAlchemy are loaded where they are used: a daemon whose schema is there already needs neither, and they
+would be a quarter of its start and of its memory.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,20 @@ import io
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import asyncpg
-from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
 from wikimirror.mirror.connect import DEFAULT_SCHEMA, describe, open_connection
 from wikimirror.mirror.migrations.sql import Run
 from wikimirror.mirror.preflight import NEWER_REMEDY, SCHEMA_VERSION, explain, read_schema_version, scrub
 from wikimirror.mirror.roles import DEFAULT_PREFIX, grants_sql, prepare_sql
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from sqlalchemy import Connection
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _VERSION_TABLE: Final = "schema_version"
@@ -101,6 +104,9 @@ async def upgrade(
         connection.add_log_listener(lambda _, message: notes.append(_note(message)))
         return connection
 
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  # see above
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415  # see above
+
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connection_for_alembic,
@@ -137,6 +143,8 @@ async def upgrade(
 
 def sql(schema: str = DEFAULT_SCHEMA, *, role_prefix: str = DEFAULT_PREFIX, lock_timeout: float = 5.0) -> str:
     """The script that `upgrade` would run on a database without the schema, for psql: one transaction."""
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # see above
+
     output = io.StringIO()
     context = MigrationContext.configure(
         dialect_name="postgresql",
@@ -174,6 +182,8 @@ async def check(url: str, schema: str = DEFAULT_SCHEMA, *, password_file: Path |
 
 
 def _migrate_online(connection: Connection, plan: _Plan) -> None:
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415  # see above
+
     context = MigrationContext.configure(connection, opts=_alembic_options())
 
     def run(statement: str) -> None:
@@ -190,6 +200,9 @@ def _migrate(context: MigrationContext, run: Run, plan: _Plan) -> None:
 
 
 def _alembic_options() -> dict[str, Any]:
+    from alembic.runtime.migration import RevisionStep  # noqa: PLC0415  # see above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # see above
+
     scripts = ScriptDirectory(str(_SCRIPTS))
 
     def steps(heads: tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:

@@ -27,12 +27,14 @@ class _Head(msgspec.Struct):
     schema: str = msgspec.field(name="$schema", default="(none)")
 
 
-async def check_source(source: LiveSource, scope: Scope, *, seconds: float, now: Callable[[], int]) -> CheckReport:
+async def check_source(
+    source: LiveSource, scope: Scope, *, record_bytes: int, seconds: float, now: Callable[[], int]
+) -> CheckReport:
     """Read on from a little before now for `seconds`. Raises SourceRefused; all else is told in the report.
 
     `now` gives microseconds since the epoch.
     """
-    check = _Check(source, scope, now)
+    check = _Check(source, scope, record_bytes, now)
     clock = asyncio.get_running_loop().time
     started = clock()
     with suppress(TimeoutError):
@@ -42,8 +44,8 @@ async def check_source(source: LiveSource, scope: Scope, *, seconds: float, now:
 
 
 class _Check:
-    def __init__(self, source: LiveSource, scope: Scope, now: Callable[[], int]) -> None:
-        self._source, self._scope, self._now = source, scope, now
+    def __init__(self, source: LiveSource, scope: Scope, record_bytes: int, now: Callable[[], int]) -> None:
+        self._source, self._scope, self._record_bytes, self._now = source, scope, record_bytes, now
         self._positions = dict.fromkeys(source.starting_positions(), Position(0, now()))
         self._newest = {lane.topic: 0 for lane in self._positions}
         self._connections = self._size = self._out_of_scope = self._ahead = 0
@@ -113,7 +115,7 @@ class _Check:
             self._behind.append(seconds)
             self._ahead += seconds < 0
         try:
-            decoded = wire.decode(record)
+            decoded = wire.decode(record, max_bytes=self._record_bytes)
         except UnreadableRecord as error:
             self._unreadable[error.reason] += 1
             return

@@ -133,8 +133,8 @@ class Reader:
             raise GapFound(
                 told,
                 remedy=(
-                    'Nothing after it was written. Set on_gap = "continue" to open a gap row and go on after it; what is'
-                    " missing is then to be read again from elsewhere."
+                    'Nothing after it was written. Set on_gap = "continue" to open a gap row and go on after it; what'
+                    " is missing is then to be read again from elsewhere."
                 ),
             )
         _LOG.error("gap", lane=str(lost.lane), position=lost.after.offset, reason=lost.reason)
