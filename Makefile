@@ -19,7 +19,7 @@ help: ## List these commands
 	@echo
 	@echo '  ARGS="…" goes to run, mutants and bench; TESTS="tests/cli -k help" narrows test; PYTHON= and VENV= choose others.'
 
-run: $(VENV)/.run ## A simulated wiki's day into an embedded Postgres, compared and reported (ARGS="--for 30s")
+run: $(VENV)/.run ## A simulated wiki's day, followed live into an embedded Postgres, then compared (ARGS="--for 30s")
 	@$(BIN)/wikimirror demo $(ARGS)
 
 install: $(VENV)/.dev ## Make .venv with the locked versions of everything that development needs

@@ -21,8 +21,9 @@ def run(
 
     Without --postgres the embedded Postgres of `play` is used. A database without the schema is migrated first.
 
-    Ctrl-C or SIGTERM drains: what was read is applied, then the command tells what became of it. A second one aborts at
-    once; nothing is lost by that, it is read again. Of several daemons on one database one works, the others stand by.
+    Ctrl-C or SIGTERM drains: what was read is applied, then the command tells what became of it. A second one aborts.
+
+    Nothing is lost either way. Of several daemons on one database one works, and the others stand by.
 
     Probes and metrics are served at admin.listen: /livez /readyz /startupz /metrics.
     """
