@@ -340,11 +340,18 @@ async def test_a_record_without_coordinates_has_those_that_its_id_tells_and_is_n
     assert (records[1].value, records[1].published) == (broken, NOON_US + 200_000)
 
 
-async def test_a_record_without_coordinates_or_id_is_the_first_lanes() -> None:
+async def test_a_record_without_coordinates_or_id_is_told_as_the_first_lanes_and_moves_none() -> None:
     records = await read_records(frame(EQIAD, 500, 10), b"data: broken\n\n", frame(EQIAD, 502, 20))
 
-    assert places(records) == [(EQIAD, 500, False), (EQIAD, 501, False), (EQIAD, 502, False)]
+    assert places(records) == [(EQIAD, 500, False), (EQIAD, 501, True), (EQIAD, 502, False)]
     assert records[1].published == NOON_US + 10_000
+
+
+async def test_a_record_without_coordinates_that_begins_a_connection_moves_none_whatever_its_id() -> None:
+    broken = b"id: " + event_id([(EQIAD, 50_000), (CODFW, 50_000)]) + b"\ndata: broken\n\n"
+    records = await read_records(broken)
+
+    assert [record.again for record in records] == [True]
 
 
 async def test_a_lane_of_nothing_but_broken_records_moves_on() -> None:

@@ -208,10 +208,15 @@ class _Intake:
         try:
             meta = _HEAD.decode(frame.data).meta
         except (ValueError, RecursionError):
-            # Its coordinates are a guess: it may move its lane on, and proves nothing of what came before.
-            lane = self._lane_by_id(frame.id)
+            # Its coordinates are a guess, which proves nothing of what came before.
+            lane, certain = self._lane_by_id(frame.id)
             offset, lost = lane.next_offset, None
             published = time_of(frame.id, lane.lane.topic) or lane.position.time
+            if not certain:
+                # Not even the lane is known: none is moved, so it may be read again.
+                self._last_id = frame.id
+                yield Record(Coordinates(*lane.lane, offset), frame.data, received, published, again=True)
+                return
         else:
             if meta.topic not in self._by_topic or meta.partition != 0:
                 _refuse_topic(meta.topic, meta.partition)
@@ -225,11 +230,15 @@ class _Intake:
         again = lane.again(offset, published)
         yield Record(Coordinates(*lane.lane, offset), frame.data, received, published, again)
 
-    def _lane_by_id(self, event_id: str | None) -> Resumption:
-        """The lane of a record that does not name it: the one whose entry in the id changed with it, else the first."""
+    def _lane_by_id(self, event_id: str | None) -> tuple[Resumption, bool]:
+        """The lane of a record that does not name it, and whether that is certain.
+
+        It is the one whose entry in the id changed with it, if that is just one; else the first that did, or the first.
+        """
         before = set(entries_of(self._last_id))
-        changed = (entry.topic for entry in entries_of(event_id) if entry not in before)
-        return next((self._by_topic[topic] for topic in changed if topic in self._by_topic), self.lanes[0])
+        changed = [entry.topic for entry in entries_of(event_id) if entry not in before]
+        lanes = [self._by_topic[topic] for topic in changed if topic in self._by_topic]
+        return (lanes or self.lanes)[0], bool(before) and len(changed) == len(lanes) == 1
 
 
 def _received_by_platform(dt: object) -> int:
