@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
+from tests.statements import run
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import upgrade
@@ -59,7 +59,7 @@ def postgres_url(postgres_server: EmbeddedPostgres) -> str:
 @pytest.fixture(scope="session")
 def _template(postgres_server: EmbeddedPostgres) -> str:
     async def make() -> None:
-        await _run(postgres_server.dsn(), f"CREATE DATABASE {TEMPLATE}")
+        await run(postgres_server.dsn(), f"CREATE DATABASE {TEMPLATE}")
         await upgrade(postgres_server.dsn(TEMPLATE))
 
     asyncio.run(make())
@@ -77,13 +77,13 @@ async def make_database(
     async def make(*, empty: bool = False) -> str:
         name = f"test_{next(_numbers)}"
         template = "template0" if empty else _template
-        await _run(postgres_server.dsn(), f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        await run(postgres_server.dsn(), f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         made.append(name)
         return postgres_server.dsn(name)
 
     yield make
     for name in made:
-        await _run(postgres_server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+        await run(postgres_server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -97,11 +97,3 @@ async def session(database_url: str) -> AsyncIterator[Session]:
     """A connected session in the test's own database."""
     async with await connect(database_url) as connected:
         yield connected
-
-
-async def _run(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -7,8 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-import asyncpg
-
+from tests.statements import run
 from wikimirror.errors import EmbeddedPostgresError
 from wikimirror.mirror.embedded import EmbeddedPostgres
 
@@ -51,12 +50,3 @@ class Cluster:
 
     def stop(self) -> None:
         self._server.stop()
-
-
-async def run(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.live.cluster import Cluster, run
+from tests.live.cluster import Cluster
 from tests.live.daemon import Daemon
 from tests.live.truth import accounts_add_up, durable, must_equal
 from tests.live.within import ends_equal, following
 from tests.live.world import SOURCE, World, a_day, serve
+from tests.statements import run
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.observe.health import State
 from wikimirror.settings import SECRETS_VARIABLE

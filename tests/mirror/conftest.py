@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.properties.budget import Budget, run_budget
+from tests.statements import run
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import upgrade
@@ -37,10 +37,10 @@ def oldest_server(require_part: Callable[[str, bool, str], None]) -> Iterator[Em
 async def oldest_url(oldest_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """A fresh, migrated database on PostgreSQL 15."""
     name = f"mirror_{next(_numbers)}"
-    await _run(oldest_server.dsn(), f"CREATE DATABASE {name} TEMPLATE template0")
+    await run(oldest_server.dsn(), f"CREATE DATABASE {name} TEMPLATE template0")
     await upgrade(oldest_server.dsn(name))
     yield oldest_server.dsn(name)
-    await _run(oldest_server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+    await run(oldest_server.dsn(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["18", "15"])
@@ -61,11 +61,3 @@ async def any_session(any_url: str) -> AsyncIterator[Session]:
 def budget() -> Budget:
     """The property suite's."""
     return run_budget()
-
-
-async def _run(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import pytest
 import trustme
 
+from tests.statements import run
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.host import find_binaries
@@ -164,15 +164,6 @@ def as_role() -> Callable[[str, str], contextlib.AbstractAsyncContextManager[Ses
             yield session
 
     return open_as
-
-
-async def run(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-import asyncpg
 import pytest
 
 from tests.rights.day import Arriving, arriving
+from tests.statements import run
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.ops.play import play_records
@@ -57,7 +57,7 @@ def mirrored(postgres_server: EmbeddedPostgres, _template: str) -> Iterator[Mirr
     found = Mirrored(postgres_server, arriving())
     asyncio.run(_make(found, _template))
     yield found
-    asyncio.run(_run(postgres_server.dsn(), f"DROP DATABASE {DATABASE} WITH (FORCE)"))
+    asyncio.run(run(postgres_server.dsn(), f"DROP DATABASE {DATABASE} WITH (FORCE)"))
 
 
 async def _make(mirrored: Mirrored, template: str) -> None:
@@ -67,7 +67,7 @@ async def _make(mirrored: Mirrored, template: str) -> None:
         for statement in (f"CREATE ROLE rights_{role} LOGIN", f"GRANT wikimirror_{role} TO rights_{role}")
     ]
     created = f"CREATE DATABASE {DATABASE} TEMPLATE {template} STRATEGY file_copy"
-    await _run(mirrored.server.dsn(), created, *logins)
+    await run(mirrored.server.dsn(), created, *logins)
     settings = load().model_copy(update={"scope": ScopeSettings(wikis=WIKIS)})
     async with await connect(mirrored.url("writer")) as session:
         session.connection.add_query_logger(lambda said: mirrored.statements.add(said.query))
@@ -76,12 +76,3 @@ async def _make(mirrored: Mirrored, template: str) -> None:
                 session, mirrored.arriving.read(), mirrored.arriving.lanes, settings, no_progress
             )
             mirrored.reports.append(report)
-
-
-async def _run(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -17,8 +17,8 @@ import trustme
 
 from tests.sources.sse_server import DEADLINE, Connection, Script, proxying, serving
 from wikimirror.errors import ConfigurationError
+from wikimirror.settings.runnable import CONNECTIONS_PER_HOST
 from wikimirror.sources.http import (
-    CONNECTIONS_PER_HOST,
     Disconnected,
     Ending,
     HttpClient,

@@ -13,7 +13,6 @@ from typing import Any, Final
 from wikimirror.app.places import Place, find_place, open_session, upgrade_if_missing
 from wikimirror.app.running import now, run_to_end
 from wikimirror.errors import ConfigurationError, WikimirrorError
-from wikimirror.merge.scope import Scope
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import name_of
 from wikimirror.mirror.leases import new_holder
@@ -24,7 +23,7 @@ from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.vitals import Vitals, Waiting
 from wikimirror.ops import check_source as ops_check
 from wikimirror.ops.live_reports import CheckReport, RunReport, SourceRun
-from wikimirror.ops.play import law_of
+from wikimirror.ops.play import law_of, scope_of
 from wikimirror.ops.reports import PlayReport
 from wikimirror.pipeline.daemon import Daemon
 from wikimirror.pipeline.housekeeping import Housekeeper
@@ -125,11 +124,6 @@ def build_daemon(
 def source_of(settings: Settings, name: str, client: HttpClient, vitals: Vitals) -> LiveSource:
     """The source that the settings name."""
     return EventStreams(name, settings.sources[name], client, vitals, now)
-
-
-def scope_of(settings: Settings) -> Scope:
-    """What is mirrored."""
-    return Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
 
 
 def plan_of(settings: Settings, source: EventStreamsSettings) -> Plan:

@@ -155,8 +155,6 @@ class Vitals:
     bytes_waiting: int = 0
     """Held between reading and applying."""
     batches: int = 0
-    batch_seconds: float = 0.0
-    """All the time that applying took, retries left out."""
 
     def joined(self) -> None:
         """The source answered and sends."""

@@ -57,8 +57,7 @@ async def play_records(
     await tidy_ledger(session, settings.ledger.keep)
     held = {lane: await _hold(session, lane) for lane in lanes}
     settled = settings.apply
-    scope = Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
-    assembler = Assembler(held, scope, records=settled.batch_records, size=settled.batch_bytes)
+    assembler = Assembler(held, scope_of(settings), records=settled.batch_records, size=settled.batch_bytes)
     applier = Applier(session, law_of(settings))
     applied, ignored, read = Applied(), Counter[str](), 0
     started = time.monotonic()
@@ -94,6 +93,11 @@ async def play_records(
         seconds=time.monotonic() - started,
         files=files or [],
     )
+
+
+def scope_of(settings: Settings) -> Scope:
+    """What is mirrored."""
+    return Scope(frozenset(settings.scope.wikis), frozenset(settings.scope.namespaces))
 
 
 def law_of(settings: Settings) -> Law:

@@ -103,7 +103,7 @@ class Pipeline:
             halt_on_gap=self._plan.halt_on_gap,
         )
         self._reading = asyncio.create_task(reader.run(positions), name=f"read {self._source.name}")
-        # A task that is cancelled before its first step runs nothing of itself.
+        # Not by the task itself: one that is cancelled before its first step runs nothing.
         self._reading.add_done_callback(lambda _: self._channel.close())
         if self._draining:
             self._reading.cancel()
@@ -236,7 +236,6 @@ class Pipeline:
         if taken.newest:
             vitals.applied_lag = max(0.0, now - taken.newest / MICROSECONDS)
         vitals.batches += 1
-        vitals.batch_seconds += seconds
         vitals.idle(Stage.APPLY)
         self._applying = None
         self._tell_oldest()

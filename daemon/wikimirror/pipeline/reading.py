@@ -55,19 +55,16 @@ class Reader:
         """How many connections in a row were over too soon."""
 
     async def run(self, positions: Mapping[Lane, Position]) -> None:
-        """Read on from `positions`. Raises SourceRefused, GapFound; the channel is closed whatever happens."""
+        """Read on from `positions`, without end. Raises SourceRefused, GapFound."""
         self._reached = dict(positions)
-        try:
-            while True:
-                async for attempt in patiently(self._vitals, Waiting.SOURCE, self._longest_pause, self._passes, _LOG):
-                    with attempt:
-                        await self._timed()
-                # All daemons that the service ended must not come back at once; and each connection reads the overlap
-                # again, so one that breaks every moment is made ever more seldom.
-                seconds = pause(1 + self._short, self._longest_pause, None, random.random())  # noqa: S311  # jitter
-                await asyncio.sleep(seconds)
-        finally:
-            self._channel.close()
+        while True:
+            async for attempt in patiently(self._vitals, Waiting.SOURCE, self._longest_pause, self._passes, _LOG):
+                with attempt:
+                    await self._timed()
+            # All daemons that the service ended must not come back at once; and each connection reads the overlap
+            # again, so one that breaks every moment is made ever more seldom.
+            seconds = pause(1 + self._short, self._longest_pause, None, random.random())  # noqa: S311  # jitter
+            await asyncio.sleep(seconds)
 
     def _passes(self, error: WikimirrorError) -> bool:
         # Refused from the start, the request is wrong; refused after it was accepted, the service is in trouble.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from wikimirror.settings.faults import Fault, InvalidSettings
 from wikimirror.settings.sections import EventStreamsSettings, Settings, variable
 
-_CONNECTIONS: Final = 2
+CONNECTIONS_PER_HOST: Final = 2
 """As many the service allows from one address (upstream b.1); each source holds one."""
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 _REMEDY: Final = "Mend what is named. Only commands that read a source need it."
@@ -34,8 +34,9 @@ def _faults(settings: Settings) -> Iterator[Fault]:
         )
         yield Fault("http.contact", "", rule, "default")
     for host, names in _by_host(settings.sources).items():
-        if len(names) > _CONNECTIONS:
-            rule = f"must be at most {_CONNECTIONS} sources on {host}, which allows {_CONNECTIONS} connections"
+        if len(names) > CONNECTIONS_PER_HOST:
+            most = CONNECTIONS_PER_HOST
+            rule = f"must be at most {most} sources on {host}, which allows {most} connections"
             yield Fault("sources", ", ".join(names), rule, "all origins together")
 
 

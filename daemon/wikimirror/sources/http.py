@@ -24,9 +24,8 @@ import aiohttp
 
 from wikimirror.errors import ConfigurationError, SourceUnavailable, let_go
 from wikimirror.observe.build import build
+from wikimirror.settings.runnable import CONNECTIONS_PER_HOST
 
-CONNECTIONS_PER_HOST: Final = 2
-"""EventStreams answers 429 to the third connection of a client's address."""
 LONGEST_RETRY_AFTER: Final = 3600.0
 """Seconds. A server that asks for more is asked again after this."""
 
