@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run install test lint types fmt lock lock-check schema-doc schema-doc-check mutants bench clean
+.PHONY: help run install test lint types fmt lock lock-check schema-doc schema-doc-check mutants bench kafka clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ mutants: $(VENV)/.dev ## Break the law and its application on purpose; the tests
 
 bench: $(VENV)/.dev ## Measure the daemon live, its memory, applying and decoding; write docs/benchmarks.md
 	$(BIN)/python -m tests.bench.run $(ARGS)
+
+kafka: $(VENV)/.run ## Get Apache Kafka for tests and the demo into ~/.cache/wikimirror (needs Java 17 and Maven)
+	@$(BIN)/python tools/kafka.py
 
 clean: ## Remove .venv, caches and build products (the demo's database stays)
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,9 @@
 """Fixtures for tests on a real Postgres: one private cluster for the run, one fresh database for each test.
 
-A part that a machine lacks is skipped loudly, or fails the run when $WIKIMIRROR_REQUIRE (comma list) names it.
+And on a real Kafka: one private broker for the run, or the one that $KAFKA_BOOTSTRAP names.
+
+A part that a machine lacks is skipped loudly, or fails the run when $WIKIMIRROR_REQUIRE (comma list) names it. What
+tests of running daemons measured is told at the end of every run.
 """
 
 from __future__ import annotations
@@ -19,9 +22,23 @@ from tests.statements import run
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.migrate import upgrade
+from wikimirror.rehearsal.broker import KafkaBroker
+from wikimirror.rehearsal.broker_home import HOW_TO_GET_KAFKA, find_java, find_kafka, outside_broker
 
 TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
+_told: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def tell() -> Callable[[str], None]:
+    """Tell something at the end of the run."""
+    return _told.append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _told:
+        terminalreporter.write_line(f"live: {line}")
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +114,28 @@ async def session(database_url: str) -> AsyncIterator[Session]:
     """A connected session in the test's own database."""
     async with await connect(database_url) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def own_kafka(require_part: Callable[[str, bool, str], None]) -> None:
+    """What a test asks for that makes a broker of its own: Kafka's jars and a Java."""
+    require_part("kafka", find_kafka() is not None and find_java() is not None, HOW_TO_GET_KAFKA)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The bootstrap servers ("host:port") of the run's Kafka, which asks nobody who they are."""
+    outside = outside_broker()
+    if outside is not None:
+        yield outside
+        return
+    request.getfixturevalue("own_kafka")
+    directory = Path(tempfile.mkdtemp(prefix="wm-kafka-"))
+    broker = KafkaBroker(directory)
+    try:
+        asyncio.run(broker.start())
+        yield broker.bootstrap
+        asyncio.run(broker.stop())
+    finally:
+        asyncio.run(broker.kill())
+        shutil.rmtree(directory, ignore_errors=True)
