@@ -36,12 +36,13 @@ def test_a_named_source_is_told_in_full(run: Program, tmp_path: Path) -> None:
 
 
 def test_faults_of_a_named_source_bear_its_name(run: Program) -> None:
-    said = {"TYPE": "telegraph", "URL": "https://me:hunter2@here", "RETENTION": "1h", "OVERLAP": "2h"}
-    done = run("check-config", env={f"WIKIMIRROR_SOURCES__PUBLIC__{key}": value for key, value in said.items()})
+    said = {"TYPE": "eventstreams", "URL": "https://me:hunter2@here", "RETENTION": "1h", "OVERLAP": "2h"}
+    variables = {f"WIKIMIRROR_SOURCES__PUBLIC__{key}": value for key, value in said.items()}
+    done = run("check-config", env={**variables, "WIKIMIRROR_SOURCES__OTHER__TYPE": "telegraph"})
     assert done.code == 2
-    for key in ("type", "url", "overlap"):
-        assert f"sources.public.{key} = " in done.err
-    assert "environment WIKIMIRROR_SOURCES__PUBLIC__TYPE" in done.err
+    for key in ("public.url", "public.overlap", "other.type"):
+        assert f"sources.{key} = " in done.err
+    assert "environment WIKIMIRROR_SOURCES__OTHER__TYPE" in done.err
     assert "hunter2" not in done.err
 
 

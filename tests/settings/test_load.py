@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wikimirror.errors import ConfigurationError
-from wikimirror.settings import NAME, Address, InvalidSettings, Settings, keys, load, variable
+from wikimirror.settings import NAME, Address, InvalidSettings, Settings, keys, load, source_keys, variable
 
 FILE = """
 [postgres]
@@ -97,18 +97,25 @@ def test_the_ledger_is_kept_for_a_duration_or_forever(said: str, meant: timedelt
 
 def test_what_is_told_can_be_said_again() -> None:
     said = {
-        f"sources.{NAME}.type": "eventstreams",
-        f"sources.{NAME}.start": "2026-09-01T14:00:00+02:00",
-        f"sources.{NAME}.overlap": "0s",
+        "sources.public.type": "eventstreams",
+        "sources.public.start": "2026-09-01T14:00:00+02:00",
+        "sources.public.overlap": "0s",
+        "sources.company.type": "kafka",
+        "sources.company.bootstrap_servers": "a:1,[::1]:2",
+        "sources.company.topics": "pages,hidden",
+        "sources.company.dialects": "hidden=visibility_change",
         "admin.listen": "[::1]:0",
         "lease.duration": "1.001s",
         "ledger.keep": "forever",
     }
-    said = {key.replace(NAME, "public"): value for key, value in said.items()}
     settings = load(None, said)
     told = settings.told()
-    assert set(told) == {key.replace(NAME, "public") for key in keys()}
+    named = {key.replace(NAME, "public") for key in source_keys("eventstreams")}
+    named |= {key.replace(NAME, "company") for key in source_keys("kafka")}
+    assert set(told) == {key for key in keys() if NAME not in key} | named
     assert told["sources.public.start"] == "2026-09-01T12:00:00Z"
+    assert told["sources.company.bootstrap_servers"] == ["a:1", "[::1]:2"]
+    assert told["sources.company.dialects"] == {"hidden": "visibility_change"}
     assert told["lease.duration"] == "1001ms"
     assert load(None, {key: value for key, value in told.items() if value is not None}) == settings
 

@@ -72,9 +72,49 @@ def test_a_secret_of_the_same_length_and_age_is_taken_up(tmp_path: Path) -> None
     assert url_of(reloader.current().settings) == FIRST.replace("first", "other")
 
 
-def test_every_secret_is_taken_up() -> None:
-    """A new secret setting must be added to what is taken up."""
-    assert [key for key, secret in keys().items() if secret] == ["postgres.url"]
+def test_every_secret_is_taken_up(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.touch()
+    common = {"type": '"kafka"', "bootstrap_servers": '["a:1"]', "topics": '["t"]', "security_protocol": '"sasl_ssl"'}
+    common |= {"certificate_file": f'"{key}"', "key_file": f'"{key}"', "key_password": '"first"'}
+    by_password = common | {"sasl_mechanism": '"PLAIN"', "username": '"me"', "password": '"first"'}
+    by_token = {"sasl_mechanism": '"OAUTHBEARER"', "token_url": '"http://here"', "token_client_id": '"me"'}
+    by_token = common | by_token | {"token_client_secret": '"first"'}
+    sources = "".join(
+        f"[sources.{name}]\n" + "".join(f"{key} = {value}\n" for key, value in said.items())
+        for name, said in (("by_password", by_password), ("by_token", by_token))
+    )
+    path = settings_file(tmp_path, more=sources)
+    reloader = Reloader(path)
+    path.write_text(path.read_text().replace("first", "second"))
+
+    found = reloader.current()
+
+    assert found.needs_restart == ()
+    secrets = {key: secret_of(found.settings, key) for key, secret in keys().items() if secret}
+    assert {key for key, value in secrets.items() if value in {"second", SECOND}} == set(secrets)
+
+
+def secret_of(settings: Settings, key: str) -> str | None:
+    """A secret wherever it is said, whatever the source's name."""
+    section, _, name = key.rpartition(".")
+    places = [settings.postgres] if section == "postgres" else list(settings.sources.values())
+    found = {each.get_secret_value() for place in places if (each := getattr(place, name, None)) is not None}
+    return found.pop() if len(found) == 1 else None
+
+
+def test_a_secret_that_appears_waits_for_a_restart(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("first\n")
+    kafka = '[sources.k]\ntype = "kafka"\nbootstrap_servers = ["a:1"]\ntopics = ["t"]\n'
+    kafka += 'security_protocol = "sasl_ssl"\nsasl_mechanism = "PLAIN"\nusername = "me"\n'
+    path = settings_file(tmp_path, more=kafka + f'password_file = "{password}"\n')
+    reloader = Reloader(path)
+    settings_file(tmp_path, more=kafka + 'password = "second"\n')
+    found = reloader.current()
+    assert found.settings == reloader.current().settings
+    assert set(found.needs_restart) == {"sources.k.password", "sources.k.password_file"}
+    assert secret_of(found.settings, "sources.NAME.password") is None
 
 
 def test_what_goes_before_a_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

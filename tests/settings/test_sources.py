@@ -27,7 +27,9 @@ def fault(key: str, value: object) -> Fault:
 
 
 def public(key: str, value: object) -> EventStreamsSettings:
-    return load(None, {**PUBLIC, f"sources.public.{key}": value}).sources["public"]
+    source = load(None, {**PUBLIC, f"sources.public.{key}": value}).sources["public"]
+    assert isinstance(source, EventStreamsSettings)
+    return source
 
 
 def test_a_source_needs_only_its_type() -> None:
@@ -49,6 +51,7 @@ def test_a_source_is_put_together_from_file_secrets_directory_environment_and_fl
 
     source = load(path, {"sources.public.on_gap": "continue"}).sources["public"]
 
+    assert isinstance(source, EventStreamsSettings)
     assert source.retention == timedelta(days=1)
     assert source.overlap == timedelta(seconds=2)
     assert source.url == "http://environment"
@@ -60,6 +63,7 @@ def test_a_source_may_be_there_by_the_environment_alone(monkeypatch: pytest.Monk
     monkeypatch.setenv("WIKIMIRROR_SOURCES__LOCAL_WIKI__STREAMS", "mediawiki.page_change.v1, mediawiki.page-move")
     monkeypatch.setenv("WIKIMIRROR_SOURCES__LOCAL_WIKI__DATACENTRES", '["eqiad"]')
     source = load().sources["local_wiki"]
+    assert isinstance(source, EventStreamsSettings)
     assert source.streams == ("mediawiki.page_change.v1", "mediawiki.page-move")
     assert source.datacentres == ("eqiad",)
 
@@ -73,7 +77,12 @@ def test_a_source_whose_name_is_misspelt_in_a_variable_is_a_fault_and_no_second_
 ) -> None:
     monkeypatch.setenv("WIKIMIRROR_SOURCES__PUBLLIC__URL", "http://here")
     assert faults({**PUBLIC}) == [
-        Fault("sources.publlic.type", "", "must be said", "environment WIKIMIRROR_SOURCES__PUBLLIC__…")
+        Fault(
+            "sources.publlic.type",
+            "",
+            'must be said: "eventstreams" or "kafka"',
+            "environment WIKIMIRROR_SOURCES__PUBLLIC__…",
+        )
     ]
 
 
@@ -140,8 +149,16 @@ def test_what_is_both_a_value_and_a_section_is_a_fault(tmp_path: Path, monkeypat
 
 
 def test_a_type_that_is_not_there_is_a_fault() -> None:
-    (found,) = faults({"sources.public.type": "telegraph"})
-    assert (found.key, found.rule) == ("sources.public.type", "must be 'eventstreams'")
+    assert faults({"sources.public.type": "telegraph", "sources.public.url": "hunter2"}) == [
+        Fault("sources.public.type", '"telegraph"', 'must be "eventstreams" or "kafka"', "flag")
+    ]
+
+
+def test_a_key_of_another_type_of_source_is_a_fault() -> None:
+    found = fault("dialects", {"pages": "page_change"})
+    assert found.key == "sources.public.dialects"
+    assert found.rule.startswith("is not a setting")
+    assert "dialects" not in found.rule
 
 
 @pytest.mark.parametrize(

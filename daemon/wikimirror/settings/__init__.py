@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from wikimirror.settings.eventstreams import EventStreamsSettings
 from wikimirror.settings.faults import Fault, InvalidSettings
+from wikimirror.settings.kafka import KafkaSettings
 from wikimirror.settings.loading import Told, explain, load
 from wikimirror.settings.origins import CONFIG_VARIABLE, SECRETS_VARIABLE
 from wikimirror.settings.reloading import Reloaded, Reloader
@@ -11,9 +13,9 @@ from wikimirror.settings.sections import (
     MASK,
     NAME,
     PREFIX,
+    SOURCE_TYPES,
     AdminSettings,
     ApplySettings,
-    EventStreamsSettings,
     HealthSettings,
     HistorySettings,
     HttpSettings,
@@ -27,7 +29,9 @@ from wikimirror.settings.sections import (
     RunSettings,
     ScopeSettings,
     Settings,
+    SourceSettings,
     keys,
+    source_keys,
     variable,
 )
 from wikimirror.settings.values import Address, parse_duration
@@ -38,6 +42,7 @@ __all__ = [
     "NAME",
     "PREFIX",
     "SECRETS_VARIABLE",
+    "SOURCE_TYPES",
     "Address",
     "AdminSettings",
     "ApplySettings",
@@ -47,6 +52,7 @@ __all__ = [
     "HistorySettings",
     "HttpSettings",
     "InvalidSettings",
+    "KafkaSettings",
     "LawSettings",
     "LeaseSettings",
     "LedgerSettings",
@@ -59,11 +65,13 @@ __all__ = [
     "RunSettings",
     "ScopeSettings",
     "Settings",
+    "SourceSettings",
     "Told",
     "explain",
     "keys",
     "load",
     "parse_duration",
     "require_runnable",
+    "source_keys",
     "variable",
 ]

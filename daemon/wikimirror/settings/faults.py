@@ -11,12 +11,16 @@ from typing import Final, NamedTuple
 from pydantic_core import ErrorDetails
 
 from wikimirror.errors import ConfigurationError
-from wikimirror.settings.sections import MASK, NAME, PREFIX, Settings, keys, variable
+from wikimirror.settings.sections import MASK, NAME, PREFIX, SOURCE_TYPES, Settings, keys, source_keys, variable
 
 Said = Callable[[Sequence[str]], tuple[object, str]]
 """Gives the raw value at a location, and who said it."""
 
 _NO_SECTION: Final = {"model_type", "model_attributes_type", "dict_type"}
+_NO_TYPE: Final = "union_tag_not_found"
+_OTHER_TYPE: Final = "union_tag_invalid"
+_TYPES: Final = " or ".join(f'"{kind}"' for kind in SOURCE_TYPES)
+_AFTER_NAME: Final = 2
 _KEY_ITSELF: Final = "[key]"
 """Pydantic's last part of a location where not the value of a key is at fault but its name."""
 
@@ -47,14 +51,18 @@ class InvalidSettings(ConfigurationError):
 
 def fault_of(detail: ErrorDetails, said: Said) -> Fault:
     """One of pydantic's findings, in our words."""
-    location = [str(part) for part in detail["loc"]]
+    location, kind = _without_type([str(part) for part in detail["loc"]])
     rule = detail["msg"].removeprefix("Value error, ").replace("Input should", "must", 1)
+    if detail["type"] == _NO_TYPE:
+        return Fault(".".join([*location, "type"]), "", f"must be said: {_TYPES}", said(location)[1])
     if location[-1] == _KEY_ITSELF:
         return Fault(".".join(location[:-1]), "", rule, said(location[:-1])[1])
     if detail["type"] == "missing":
         return Fault(".".join(location), "", "must be said", said(location[:-1])[1])
+    if detail["type"] == _OTHER_TYPE:
+        location, rule = [*location, "type"], f"must be {_TYPES}"
     key = _key_of(location)
-    known = _keys_with(location[1]) if len(location) > 1 else {}
+    known = _keys_with(location[1], kind) if len(location) > 1 else {}
     value, source = said(location)
     if detail["type"] == "extra_forbidden":
         rule = _no_setting(key, None, known)
@@ -87,9 +95,17 @@ def _with_single(said: str, known: str) -> str | None:
     return f"{before}__{found[1]}__{after}" if found else None
 
 
-def _keys_with(name: str) -> dict[str, bool]:
-    """The keys, with a source's own name in them, and whether each is secret."""
-    return {key.replace(f".{NAME}.", f".{name}."): secret for key, secret in keys().items()}
+def _without_type(location: list[str]) -> tuple[list[str], str | None]:
+    """A location as the user has it, and the type of the source in it: pydantic says that after the source's name."""
+    if location[0] == "sources" and len(location) > _AFTER_NAME and location[_AFTER_NAME] in SOURCE_TYPES:
+        return location[:_AFTER_NAME] + location[_AFTER_NAME + 1 :], location[_AFTER_NAME]
+    return location, None
+
+
+def _keys_with(name: str, kind: str | None) -> dict[str, bool]:
+    """The keys, with a source's own name in them, and whether each is secret; of sources those of one type, or all."""
+    known = keys() if kind is None else source_keys(kind)
+    return {key.replace(f".{NAME}.", f".{name}."): secret for key, secret in known.items()}
 
 
 def _key_of(location: Sequence[str]) -> str:
@@ -105,4 +121,4 @@ def _no_setting(said: str, meant: str | None, known: Iterable[str]) -> str:
 def _shown(key: str, value: object, *, secret: bool) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     # A URL may hold a password where none is allowed.
-    return MASK if secret or ("@" in text and ("//" in text or key.endswith(".url"))) else text
+    return MASK if secret or ("@" in text and ("//" in text or key.endswith(("url", "servers")))) else text

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel
 
 from wikimirror.settings.faults import InvalidSettings
 from wikimirror.settings.loading import checked
 from wikimirror.settings.origins import Origins, read_origins
-from wikimirror.settings.sections import Settings
+from wikimirror.settings.sections import Settings, secrets_of
+
+S = TypeVar("S", bound=BaseModel)
 
 
 class Reloaded(NamedTuple):
@@ -57,11 +61,20 @@ class Reloader:
 
 
 def _with_secrets(settings: Settings, fresh: Settings) -> Settings:
-    """The same settings with the secrets of `fresh`. One that appears or disappears changes more than a secret."""
-    if settings.postgres.url is None or fresh.postgres.url is None:
-        return settings
-    postgres = settings.postgres.model_copy(update={"url": fresh.postgres.url})
-    return settings.model_copy(update={"postgres": postgres})
+    """The same settings with the secrets of `fresh`."""
+    sources = {
+        name: _taking(source, fresh.sources[name]) if name in fresh.sources else source
+        for name, source in settings.sources.items()
+    }
+    return settings.model_copy(update={"postgres": _taking(settings.postgres, fresh.postgres), "sources": sources})
+
+
+def _taking(section: S, fresh: BaseModel) -> S:
+    """A section with the secrets of another. One that appears or disappears changes more than a secret."""
+    if type(section) is not type(fresh):
+        return section
+    names = [name for name in secrets_of(type(section)) if None not in (getattr(section, name), getattr(fresh, name))]
+    return section.model_copy(update={name: getattr(fresh, name) for name in names})
 
 
 def _differing(first: Mapping[str, object], now: Mapping[str, object]) -> dict[str, object]:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, cast
 
@@ -15,15 +15,15 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     SecretStr,
-    ValidationInfo,
-    field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wikimirror.settings import values
+from wikimirror.settings.base import GIB, HOUR, KIB, MIB, MILLISECOND, Duration, Section
+from wikimirror.settings.eventstreams import EventStreamsSettings
+from wikimirror.settings.kafka import KafkaSettings
 from wikimirror.settings.values import Address
 
 PREFIX: Final = "WIKIMIRROR_"
@@ -31,135 +31,93 @@ MASK: Final = "********"
 NAME: Final = "NAME"
 """Stands in a key for the name that the user gave to a source: `sources.NAME.url`."""
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_SECOND: Final = timedelta(seconds=1)
-_HOUR: Final = timedelta(hours=1)
-_KIB: Final = 1024
-_MIB: Final = 1024**2
-_GIB: Final = 1024**3
 _NONE: Final = {"ledger.keep": "forever", "admin.listen": "off"}
 """How None is said where it is a choice."""
 
-Duration = Annotated[timedelta, BeforeValidator(values.parse_duration)]
 Wiki = Annotated[str, AfterValidator(values.check_wiki)]
-Names = Annotated[
-    tuple[Annotated[str, AfterValidator(values.check_topic_part)], ...],
-    BeforeValidator(values.parse_list),
-    AfterValidator(values.check_distinct),
-]
 SourceName = Annotated[str, AfterValidator(values.check_source_name)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, populate_by_name=True
-    )
-
-
-class PostgresSettings(_Section):
+class PostgresSettings(Section):
     """Where the mirror is."""
 
     url: Annotated[SecretStr, AfterValidator(values.check_database_url)] | None = None
     schema_name: Annotated[str, Field(alias="schema"), AfterValidator(values.check_schema)] = "wikimirror"
     password_file: Annotated[Path, AfterValidator(values.check_file)] | None = None
-    statement_timeout: Annotated[Duration, Field(ge=100 * _MILLISECOND)] = timedelta(seconds=60)
-    lock_timeout: Annotated[Duration, Field(ge=10 * _MILLISECOND)] = timedelta(seconds=5)
+    statement_timeout: Annotated[Duration, Field(ge=100 * MILLISECOND)] = timedelta(seconds=60)
+    lock_timeout: Annotated[Duration, Field(ge=10 * MILLISECOND)] = timedelta(seconds=5)
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """How the program presents itself to web servers."""
 
     contact: Annotated[str, AfterValidator(values.check_contact)] | None = None
     """A mail address or a URL. `require_runnable` asks for it."""
 
 
-class EventStreamsSettings(_Section):
-    """A source that speaks as Wikimedia's public EventStreams does.
-
-    Its lanes are the topics `<datacentre>.<stream>`, each with the one partition 0.
-    """
-
-    type: Literal["eventstreams"]
-    url: Annotated[str, AfterValidator(values.check_base_url)] = "https://stream.wikimedia.org"
-    """Without a slash at its end."""
-    streams: Names = ("mediawiki.page_change.v1", "mediawiki.revision-visibility-change")
-    datacentres: Names = ("eqiad", "codfw")
-    start: Annotated[Literal["latest", "earliest"] | datetime, BeforeValidator(values.parse_start)] = "latest"
-    """An instant is in UTC."""
-    on_gap: Literal["continue", "halt"] = "continue"
-    retention: Annotated[Duration, Field(ge=_SECOND, le=timedelta(days=366))] = timedelta(days=7)
-    overlap: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(seconds=120)
-    idle_timeout: Annotated[Duration, Field(ge=_SECOND, le=_HOUR)] = timedelta(minutes=3)
-    connect_timeout: Annotated[Duration, Field(ge=100 * _MILLISECOND, le=timedelta(minutes=5))] = timedelta(seconds=10)
-    record_bytes: Annotated[ByteSize, Field(ge=_KIB, le=_GIB)] = ByteSize(20 * _MIB)
-
-    @field_validator("overlap")
-    @classmethod
-    def _within_retention(cls, overlap: timedelta, info: ValidationInfo) -> timedelta:
-        retention = info.data.get("retention")
-        if retention is not None and overlap >= retention:
-            raise ValueError(f"must be shorter than retention, which is {values.said(retention)}")
-        return overlap
+SourceSettings = Annotated[EventStreamsSettings | KafkaSettings, Field(discriminator="type")]
+"""One source. Its `type` says which model it is."""
+SOURCE_TYPES: Final[Mapping[str, type[EventStreamsSettings | KafkaSettings]]] = {
+    "eventstreams": EventStreamsSettings,
+    "kafka": KafkaSettings,
+}
+"""The model of each type."""
 
 
-SourceSettings = EventStreamsSettings
-"""One source. Its `type` says which model it is; a second one makes this a union discriminated by `type`."""
-
-
-class ScopeSettings(_Section):
+class ScopeSettings(Section):
     """What is mirrored. Empty means all. A retraction applies whatever the scope."""
 
     wikis: Annotated[tuple[Wiki, ...], BeforeValidator(values.parse_list)] = ()
     namespaces: Annotated[tuple[int, ...], BeforeValidator(values.parse_list)] = ()
 
 
-class HistorySettings(_Section):
+class HistorySettings(Section):
     """What is kept of revisions that are no longer current."""
 
     bodies: Literal["current", "all"] = "current"
 
 
-class LawSettings(_Section):
+class LawSettings(Section):
     """The merge law's one number (L1)."""
 
     skew_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
 
 
-class MemorySettings(_Section):
+class MemorySettings(Section):
     """What may wait between reading and applying, all sources together."""
 
-    bytes: Annotated[ByteSize, Field(ge=_MIB, le=64 * _GIB)] = ByteSize(32 * _MIB)
+    bytes: Annotated[ByteSize, Field(ge=MIB, le=64 * GIB)] = ByteSize(32 * MIB)
     """No relation to a source's `record_bytes`: a record or batch that is larger passes alone."""
 
 
-class ApplySettings(_Section):
+class ApplySettings(Section):
     """When a batch is full."""
 
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 2000
-    batch_bytes: Annotated[ByteSize, Field(ge=64 * _KIB, le=_GIB)] = ByteSize(8 * _MIB)
+    batch_bytes: Annotated[ByteSize, Field(ge=64 * KIB, le=GIB)] = ByteSize(8 * MIB)
     batch_age_ms: Annotated[int, Field(ge=1, le=60_000)] = 20
 
 
-class LeaseSettings(_Section):
+class LeaseSettings(Section):
     """How long a daemon that has gone silent keeps its sources."""
 
-    duration: Annotated[Duration, Field(ge=500 * _MILLISECOND, le=timedelta(seconds=60))] = timedelta(seconds=6)
+    duration: Annotated[Duration, Field(ge=500 * MILLISECOND, le=timedelta(seconds=60))] = timedelta(seconds=6)
     """Below 2 s is for tests."""
 
 
-class RetrySettings(_Section):
+class RetrySettings(Section):
     """How attempts follow each other while a source or Postgres cannot be used."""
 
-    longest: Annotated[Duration, Field(ge=10 * _MILLISECOND, le=_HOUR)] = timedelta(seconds=30)
+    longest: Annotated[Duration, Field(ge=10 * MILLISECOND, le=HOUR)] = timedelta(seconds=30)
 
 
-class RunSettings(_Section):
+class RunSettings(Section):
     """How `run` ends."""
 
-    drain_timeout: Annotated[Duration, Field(ge=100 * _MILLISECOND, le=_HOUR)] = timedelta(seconds=20)
+    drain_timeout: Annotated[Duration, Field(ge=100 * MILLISECOND, le=HOUR)] = timedelta(seconds=20)
 
 
-class LedgerSettings(_Section):
+class LedgerSettings(Section):
     """How long the ledger (`change`) is kept. None is forever; no correctness depends on it."""
 
     keep: Annotated[Annotated[timedelta, Field(ge=timedelta(days=1))] | None, BeforeValidator(values.parse_keep)] = (
@@ -167,22 +125,22 @@ class LedgerSettings(_Section):
     )
 
 
-class AdminSettings(_Section):
+class AdminSettings(Section):
     """Where probes and metrics are served."""
 
     listen: Annotated[Address | None, BeforeValidator(values.parse_listen)] = Address("127.0.0.1", 9470)
     """None: nowhere."""
 
 
-class HealthSettings(_Section):
+class HealthSettings(Section):
     """When the probes and the status speak of trouble."""
 
-    stalled_after: Annotated[Duration, Field(ge=100 * _MILLISECOND, le=_HOUR)] = timedelta(minutes=2)
-    silent_after: Annotated[Duration, Field(ge=100 * _MILLISECOND, le=timedelta(days=1))] = timedelta(minutes=5)
-    behind_after: Annotated[Duration, Field(ge=100 * _MILLISECOND, le=timedelta(days=7))] = timedelta(seconds=60)
+    stalled_after: Annotated[Duration, Field(ge=100 * MILLISECOND, le=HOUR)] = timedelta(minutes=2)
+    silent_after: Annotated[Duration, Field(ge=100 * MILLISECOND, le=timedelta(days=1))] = timedelta(minutes=5)
+    behind_after: Annotated[Duration, Field(ge=100 * MILLISECOND, le=timedelta(days=7))] = timedelta(seconds=60)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What the program says while it runs, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -220,14 +178,17 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
 
     def told(self) -> dict[str, object]:
-        """Every key with its value as the file would say it; secrets are masked, what is not set is None."""
+        """Every key with its value as the file would say it; secrets are masked, what is not set is None.
+
+        So is a list or table of a source that is empty: unlike an empty scope, it says nothing.
+        """
         found: dict[str, object] = {}
         for place, section in self._sections():
             for attribute, name, secret in _keys_of(type(section)):
                 value = getattr(section, attribute)
                 key = f"{place}.{name}"
                 found[key] = MASK if secret and value is not None else values.said(value)
-                if value is None:
+                if value is None or (place.startswith("sources.") and value in ((), {})):
                     found[key] = _NONE.get(key)
         return found
 
@@ -241,13 +202,25 @@ class Settings(BaseSettings):
 
 def keys() -> dict[str, bool]:
     """Every key as `section.key` or `sources.NAME.key`, with whether it is secret."""
-    found = {}
+    found: dict[str, bool] = {}
     for section, field in Settings.model_fields.items():
-        named = section == "sources"
-        model = SourceSettings if named else cast("type[BaseModel]", field.annotation)
-        for _, name, secret in _keys_of(model):
-            found[f"{section}.{NAME}.{name}" if named else f"{section}.{name}"] = secret
+        if section == "sources":
+            for kind in SOURCE_TYPES:
+                found |= source_keys(kind)
+        else:
+            model = cast("type[BaseModel]", field.annotation)
+            found |= {f"{section}.{name}": secret for _, name, secret in _keys_of(model)}
     return found
+
+
+def source_keys(kind: str) -> dict[str, bool]:
+    """Every key of a source of this type as `sources.NAME.key`, with whether it is secret."""
+    return {f"sources.{NAME}.{name}": secret for _, name, secret in _keys_of(SOURCE_TYPES[kind])}
+
+
+def secrets_of(model: type[BaseModel]) -> list[str]:
+    """The attributes of a section that are secret."""
+    return [attribute for attribute, _, secret in _keys_of(model) if secret]
 
 
 def variable(key: str) -> str:

@@ -9,7 +9,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import ByteSize, SecretStr
@@ -24,6 +24,9 @@ _MAIL: Final = re.compile(rf"(?:mailto:)?{_ATOM}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+
 _LONGEST_NAME: Final = 63
 """Postgres's own limit for names."""
 _GREATEST_PORT: Final = 65535
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+"""Of SASL, as brokers name it."""
+_MECHANISMS: Final = get_args(Mechanism)
 
 
 class Address(NamedTuple):
@@ -66,6 +69,16 @@ def parse_list(value: object) -> object:
         except json.JSONDecodeError:
             raise ValueError("must be a JSON list or values between commas") from None
     return [] if value.strip() == "all" else [item.strip() for item in value.split(",") if item.strip()]
+
+
+def parse_pairs(value: object) -> object:
+    """Pairs from the environment: name=value between commas."""
+    if not isinstance(value, str):
+        return value
+    pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("must be a table, or name=value between commas")
+    return {name.strip(): meant.strip() for name, _, meant in pairs}
 
 
 def parse_start(value: object) -> Literal["latest", "earliest"] | datetime:
@@ -163,9 +176,65 @@ def check_distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     """A list that names something, and nothing twice."""
     if not values:
         raise ValueError("must name at least one")
+    return check_each_once(values)
+
+
+def check_each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """A list that names nothing twice."""
     if len(set(values)) != len(values):
         raise ValueError("must not name one twice")
     return values
+
+
+def check_topic(value: str) -> str:
+    """A name that Kafka takes for a topic, and for a static member."""
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) is None or value in {".", ".."}:
+        raise ValueError("must be a name of at most 249 of a-z, A-Z, 0-9, dot, underscore and hyphen")
+    return value
+
+
+def check_pattern(value: str) -> str:
+    """A regular expression that some name can match."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from None
+    if not value:
+        raise ValueError("must be a regular expression that matches a name")
+    return value
+
+
+def check_server(value: str) -> str:
+    """Where a broker is asked first."""
+    found = _LISTEN.fullmatch(value)
+    if found is None or not 0 < int(found[3]) <= _GREATEST_PORT:
+        raise ValueError('must be host:port, such as "kafka.example.org:9092" or "[2001:db8::1]:9092"')
+    return value
+
+
+def check_mechanism(value: object) -> object:
+    """A SASL mechanism. One that is not spoken is refused by its name."""
+    if value is None or value in _MECHANISMS:
+        return value
+    known = f"must be {', '.join(_MECHANISMS[:-1])} or {_MECHANISMS[-1]}"
+    if value == "GSSAPI":
+        raise ValueError(f"{known}: GSSAPI is Kerberos, whose libraries and tickets this program does not use")
+    raise ValueError(f"{known}; no other is spoken")
+
+
+def check_secret(value: SecretStr) -> SecretStr:
+    """A secret of one line."""
+    if not value.get_secret_value() or set("\r\n\0") & set(value.get_secret_value()):
+        raise ValueError("must be a text of one line, and not empty")
+    return value
+
+
+def check_token_url(value: str) -> str:
+    """Where tokens are given: a page of a web server."""
+    url = _web_url(value)
+    if url is None or url.username is not None or "#" in value:
+        raise ValueError("must be a URL that begins with https:// or http://, without a user or password")
+    return value
 
 
 def said(value: object) -> object:
