@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.observe.clock import THRESHOLDS, Clock
+from wikimirror.model import Lane
 from wikimirror.observe.health import Now, State, Verdict, judge
-from wikimirror.observe.vitals import Accounts, Beat, Role, Stage, Topic, Vitals, Wait, Waiting
+from wikimirror.observe.vitals import Accounts, Beat, Newest, Role, Stage, Vitals, Wait, Waiting
 
-EQIAD, CODFW = "eqiad.mediawiki.page_change.v1", "codfw.mediawiki.page_change.v1"
+EQIAD, CODFW = (Lane("eventstreams", f"{where}.mediawiki.page_change.v1", 0) for where in ("eqiad", "codfw"))
+FIRST, SECOND, THIRD = (Lane("kafka", "mediawiki.page_change.v1", partition) for partition in range(3))
 
 
 @pytest.fixture
@@ -197,6 +199,164 @@ def test_a_topic_at_its_end_no_longer_counts_as_behind(clock: Clock) -> None:
     assert verdict(vitals).seconds_behind == pytest.approx(1)
 
 
+def member(clock: Clock, *lanes: Lane) -> Vitals:
+    """Of a pipeline that reads these lanes as a member of a group."""
+    vitals = clock.active("kafka")
+    vitals.shared = True
+    vitals.hold(lanes)
+    return vitals
+
+
+def test_a_partition_that_is_behind_is_not_hidden_by_others_of_its_topic(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    vitals.heard(FIRST, clock.published(ago=3600))
+    vitals.heard(SECOND, clock.published(ago=1))
+    told = verdict(vitals)
+    assert told.state is State.CATCHING_UP
+    assert told.seconds_behind == pytest.approx(3600)
+
+
+def test_a_lane_read_to_its_end_is_current_however_old_its_last_record(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    vitals.heard(FIRST, clock.published(ago=86_400))
+    vitals.heard(SECOND, clock.published(ago=2))
+    vitals.told_end(FIRST, 0)
+    assert verdict(vitals).seconds_behind == pytest.approx(2)
+    vitals.told_end(SECOND, 0)
+    clock.run(86_400)
+    told = verdict(vitals)
+    assert (told.state, told.seconds_behind) == (State.CURRENT, 0)
+
+
+def test_lanes_that_hold_nothing_at_all_are_current_once_their_end_is_told(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    vitals.told_end(FIRST, 0)
+    assert verdict(vitals).state is State.CONNECTING
+    vitals.told_end(SECOND, 0)
+    clock.run(3600)
+    told = verdict(vitals)
+    assert (told.state, told.ready, told.seconds_behind) == (State.CURRENT, True, 0)
+
+
+def test_a_lane_that_has_records_and_brings_none_is_ever_later_though_others_are_read(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    vitals.heard(FIRST, clock.published(ago=1))
+    vitals.told_end(FIRST, 7)
+    for _ in range(3):
+        clock.run(100)
+        vitals.heard(SECOND, clock.published(ago=0.5))
+        vitals.told_end(SECOND, 0)
+    told = verdict(vitals)
+    assert told.state is State.CATCHING_UP
+    assert told.seconds_behind == pytest.approx(301)
+
+
+def test_a_record_after_a_long_silence_makes_its_lane_no_later_than_it_has_waited(clock: Clock) -> None:
+    vitals = member(clock, FIRST)
+    vitals.heard(FIRST, clock.published(ago=1))
+    vitals.told_end(FIRST, 0)
+    clock.run(3600)
+    vitals.told_end(FIRST, 1)
+    clock.run(4.9)
+    assert verdict(vitals).seconds_behind == pytest.approx(1), "it may have been read since its end was looked at"
+    vitals.told_end(FIRST, 2)
+    clock.run(15.1)
+    assert verdict(vitals).seconds_behind == pytest.approx(21)
+
+
+def test_a_lane_not_one_of_whose_records_was_read_is_late_at_least_since_they_are_known(clock: Clock) -> None:
+    vitals = member(clock, FIRST)
+    vitals.told_end(FIRST, 1_000_000)
+    clock.run(90)
+    assert verdict(vitals).seconds_behind == pytest.approx(90)
+
+
+def test_an_outage_counts_once_for_lanes_that_have_records_and_for_those_that_had_none(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    vitals.heard(FIRST, clock.published(ago=1))
+    vitals.told_end(FIRST, 3)
+    vitals.told_end(SECOND, 0)
+    vitals.wait(Waiting.SOURCE, "no broker answers")
+    clock.run(600)
+    assert verdict(vitals).seconds_behind == pytest.approx(601)
+    vitals.hold([SECOND])
+    assert verdict(vitals).seconds_behind == pytest.approx(600)
+
+
+def test_nothing_of_a_former_assignment_is_left(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    for lane in (FIRST, SECOND):
+        vitals.heard(lane, clock.published(ago=500))
+        vitals.told_end(lane, 9)
+    vitals.applied_lag = 500
+    vitals.hold([SECOND, THIRD])
+    assert vitals.lanes == 2
+    assert vitals.newest.keys() == vitals.records_behind.keys() == vitals.behind_since.keys() == {SECOND}
+    assert vitals.all_records_behind is None, "nothing is known of the third yet"
+    vitals.hold([THIRD])
+    assert verdict(vitals).seconds_behind is None
+
+
+def test_the_time_without_any_lane_is_not_the_sources_silence(clock: Clock) -> None:
+    vitals = member(clock, FIRST)
+    vitals.heard(FIRST, clock.published(ago=1))
+    vitals.hold([])
+    clock.run(3600)
+    vitals.hold([FIRST])
+    told = verdict(vitals)
+    assert (told.state, told.silent_seconds) == (State.CONNECTING, 0)
+    clock.run(300)
+    assert verdict(vitals).state is State.SILENT
+
+
+def test_records_behind_are_told_of_all_lanes_or_not_at_all(clock: Clock) -> None:
+    vitals = member(clock, FIRST, SECOND)
+    assert vitals.all_records_behind is None
+    vitals.told_end(FIRST, 3)
+    assert vitals.all_records_behind is None
+    vitals.told_end(SECOND, 4)
+    assert vitals.all_records_behind == 7
+
+
+def test_a_member_of_a_group_without_partitions_is_a_ready_standby_and_says_so(clock: Clock) -> None:
+    vitals = member(clock)
+    vitals.role = Role.STANDBY
+    told = verdict(vitals)
+    assert (told.state, told.role, told.ready) == (State.STANDBY, Role.STANDBY, True)
+    assert told.why == "is a member of the group without partitions"
+    assert told.seconds_behind is None
+
+
+@pytest.mark.parametrize("role", [Role.STARTING, Role.STANDBY])
+def test_a_member_without_partitions_that_has_lost_the_broker_waits_and_is_not_ready(clock: Clock, role: Role) -> None:
+    vitals = member(clock)
+    vitals.role = role
+    vitals.wait(Waiting.SOURCE, "no broker answers")
+    told = verdict(vitals)
+    assert (told.state, told.alive, told.ready) == (State.WAITING, True, False)
+
+
+def test_a_missing_topic_is_told_while_others_are_read(clock: Clock) -> None:
+    vitals = member(clock, FIRST)
+    vitals.missing_topics, vitals.topics_found = ("mediawiki.revision-visibility-change",), 1
+    vitals.heard(FIRST, clock.published(ago=1))
+    told = verdict(vitals)
+    assert (told.state, told.ready) == (State.CURRENT, True)
+    assert told.why.endswith("; topics that are not there: mediawiki.revision-visibility-change")
+
+
+@pytest.mark.parametrize("role", [Role.STARTING, Role.STANDBY, Role.ACTIVE])
+def test_who_finds_none_of_its_topics_waits_for_them_and_is_not_ready(clock: Clock, role: Role) -> None:
+    vitals = member(clock)
+    vitals.role = role
+    vitals.missing_topics = ("a.topic", "another.topic")
+    told = verdict(vitals)
+    assert (told.state, told.alive, told.ready) == (State.WAITING, True, False)
+    assert told.why == "waits for topics that are not there: a.topic, another.topic"
+    vitals.topics_found, vitals.role = 1, Role.STANDBY
+    assert verdict(vitals).ready, "other members read what is there"
+
+
 def test_while_the_source_cannot_be_reached_the_seconds_behind_grow(clock: Clock) -> None:
     vitals = clock.active()
     vitals.heard(EQIAD, clock.published(ago=1))
@@ -240,7 +400,14 @@ def any_vitals(draw: st.DrawFn) -> Vitals:
     vitals.positioned, vitals.connected = draw(st.booleans()), draw(st.booleans())
     vitals.first_joined, vitals.last_received = draw(st.none() | times), draw(st.none() | times)
     vitals.oldest_in_flight, vitals.applied_lag = draw(st.none() | times), draw(st.none() | durations)
-    vitals.topics = draw(st.dictionaries(st.sampled_from([EQIAD, CODFW]), st.builds(Topic, times, times, durations)))
+    vitals.shared = draw(st.booleans())
+    lanes = st.sampled_from([EQIAD, CODFW])
+    vitals.lanes = draw(st.integers(0, 2))
+    vitals.newest = draw(st.dictionaries(lanes, st.builds(Newest, times, times, durations)))
+    vitals.records_behind = draw(st.dictionaries(lanes, st.integers(0, 10)))
+    vitals.behind_since = draw(st.dictionaries(lanes, times))
+    vitals.missing_topics = draw(st.just(()) | st.just(("a.topic",)))
+    vitals.topics_found = draw(st.integers(0, 1))
     vitals.beats = draw(st.dictionaries(st.sampled_from(Stage), st.builds(Beat, times, st.booleans())))
     vitals.waits = draw(
         st.dictionaries(st.sampled_from(Waiting), st.builds(Wait, times, st.text(), st.integers(1, 10**6)))

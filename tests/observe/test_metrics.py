@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.observe.clock import THRESHOLDS, Clock
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.workspace import Reconcile
-from wikimirror.model import Kind
+from wikimirror.model import Kind, Lane
 from wikimirror.observe.backlog import Backlog
 from wikimirror.observe.build import build
 from wikimirror.observe.health import State
@@ -32,6 +32,7 @@ from wikimirror.wire import Reason
 ROOT = Path(__file__).resolve().parents[2]
 TITLE = "A_page_that_nobody_may_name"
 TOPIC = "eqiad.mediawiki.page_change.v1"
+LANE = Lane("eventstreams", TOPIC, 3)
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
@@ -67,7 +68,9 @@ def total(samples: Samples, metric: Metric, source: str) -> float:
 def used(clock: Clock, telemetry: Telemetry) -> None:
     """A source of which everything is known, with labels of no set in every place."""
     vitals = telemetry.add(clock.active())
-    vitals.heard(TOPIC, clock.published(ago=1))
+    vitals.heard(LANE, clock.published(ago=1))
+    vitals.hold([LANE])
+    vitals.told_end(LANE, 5)
     vitals.last_applied = clock.wall
     unknown = {TITLE: 1}
     vitals.accounts.take(4)
@@ -188,6 +191,7 @@ def test_what_is_not_known_is_absent_and_never_zero(clock: Clock, telemetry: Tel
     vitals = telemetry.add(clock.active())
     unknown = (
         Metric.BEHIND,
+        Metric.BEHIND_RECORDS,
         Metric.PUBLISHED,
         Metric.RECEIVED,
         Metric.LAST_APPLIED,
@@ -198,13 +202,34 @@ def test_what_is_not_known_is_absent_and_never_zero(clock: Clock, telemetry: Tel
     )
     samples = scrape(telemetry)
     assert not any(samples.get(metric.series) for metric in unknown)
-    vitals.heard(TOPIC, clock.published(ago=3))
+    vitals.heard(LANE, clock.published(ago=3))
+    vitals.told_end(LANE, 0)
     vitals.last_applied = clock.wall
     telemetry.note_backlog(Backlog({}, 0, {}))
     samples = scrape(telemetry)
     assert all(samples.get(metric.series) for metric in unknown)
     vitals.role = Role.STANDBY
     assert not scrape(telemetry).get(Metric.BEHIND.series)
+
+
+def test_what_is_told_of_lanes_is_told_of_those_held_and_of_no_other(clock: Clock, telemetry: Telemetry) -> None:
+    vitals = telemetry.add(clock.active("kafka"))
+    lanes = [Lane("kafka", TOPIC, partition) for partition in range(50)]
+    vitals.hold(lanes)
+    for lane in lanes:
+        vitals.heard(lane, clock.published(ago=lane.partition))
+        vitals.told_end(lane, lane.partition)
+    assert len(scrape(telemetry)[Metric.PUBLISHED.series]) == 50
+    vitals.hold(lanes[7:9])
+    vitals.rebalances += 1
+    vitals.missing_topics = ("a.topic",)
+    samples = scrape(telemetry)
+    for metric in (Metric.PUBLISHED, Metric.RECEIVED, Metric.BEHIND_RECORDS):
+        assert {dict(labels)["partition"] for labels in samples[metric.series]} == {"7", "8"}
+    assert value(samples, Metric.BEHIND_RECORDS.series, source="kafka", topic=TOPIC, partition="7") == 7
+    assert value(samples, Metric.LANES.series, source="kafka") == 2
+    assert value(samples, Metric.REBALANCES.series, source="kafka") == 1
+    assert value(samples, Metric.MISSING_TOPICS.series, source="kafka") == 1
 
 
 def test_role_and_state_are_one_of_their_values(clock: Clock, telemetry: Telemetry) -> None:
@@ -220,11 +245,11 @@ def test_instants_stand_still_while_nothing_comes_and_follow_a_time_of_day_that_
     clock: Clock, telemetry: Telemetry
 ) -> None:
     vitals = telemetry.add(clock.active())
-    vitals.heard(TOPIC, clock.published(ago=2))
+    vitals.heard(LANE, clock.published(ago=2))
     received = clock.wall
 
     def told(metric: Metric) -> float | None:
-        return value(scrape(telemetry), metric.series, source="eventstreams", topic=TOPIC)
+        return value(scrape(telemetry), metric.series, source="eventstreams", topic=TOPIC, partition="3")
 
     clock.run(1234.5)
     assert told(Metric.RECEIVED) == received

@@ -24,7 +24,7 @@ from wikimirror.model import Lane
 RunSql = Callable[..., Awaitable[None]]
 TABLES = {
     "page", "revision", "revision_page", "body", "change", "correction", "checkpoint", "dead_letter", "gap",
-    "reconcile", "schema_version", "lease",
+    "reconcile", "schema_version", "lease", "member",
 }  # fmt: skip
 
 
@@ -240,19 +240,22 @@ async def test_bringing_it_up_waits_for_a_writer_in_flight_and_no_longer_than_it
 async def test_bringing_it_up_grants_the_roles_what_is_new(first_url: str) -> None:
     await upgrade(first_url)
     connection = await asyncpg.connect(first_url)
+    asked = "SELECT has_table_privilege($1, $2, $3)"
     granted = {
-        role: [
-            right
-            for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
-            if await connection.fetchval("SELECT has_table_privilege($1, 'wikimirror.lease', $2)", role, right)
+        table: [
+            [
+                right
+                for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
+                if await connection.fetchval(asked, role, f"wikimirror.{table}", right)
+            ]
+            for role in roles.role_names()[1:]
         ]
-        for role in roles.role_names()[1:]
+        for table in ("lease", "member")
     }
     await connection.close()
     assert granted == {
-        "wikimirror_writer": ["SELECT", "INSERT", "UPDATE"],
-        "wikimirror_reader": [],
-        "wikimirror_auditor": ["SELECT"],
+        "lease": [["SELECT", "INSERT", "UPDATE"], [], ["SELECT"]],
+        "member": [["SELECT", "INSERT", "UPDATE", "DELETE"], [], ["SELECT"]],
     }
 
 

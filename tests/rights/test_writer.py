@@ -16,7 +16,7 @@ from tests.rights.conftest import AsUser, Mirrored
 from tests.rights.day import SEED
 from wikimirror.errors import DatabaseRefused
 from wikimirror.merge.law import Law
-from wikimirror.mirror import backlog, books, checkpoints, corrections, dead_letters, gaps, leases, load, store
+from wikimirror.mirror import backlog, books, checkpoints, corrections, dead_letters, gaps, leases, load, members, store
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.roles import WRITER_TABLES
 from wikimirror.model import Batch, Lost, Position
@@ -56,8 +56,8 @@ async def test_every_record_is_accounted_for_and_the_second_time_nothing_is_appl
 
 async def test_the_day_filled_every_book_that_the_writer_keeps(mirrored: Mirrored, as_user: AsUser) -> None:
     async with await as_user("writer") as session, session.transaction():
-        # Revisions that change pages are for the histories below; gaps and leases for what follows a live source.
-        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease"}:
+        # Revisions that change pages are for the histories below; gaps, leases and members are for a live source.
+        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease", "member"}:
             assert await session.fetchval(f"SELECT count(*) FROM {table}") > 0, table
         assert await session.fetchval("SELECT count(*) FROM dead_letter") == mirrored.arriving.set_aside
         assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
@@ -86,6 +86,10 @@ async def _live(session: Session, writer: Writer) -> None:
     assert (await leases.acquire(session, "live", "me", 60.0)).held
     assert await leases.renew(session, "live", "me", 60.0)
     await leases.release(session, "live", "me")
+    await members.note_members(session, [members.Member("live", "me", None, "active", "current", 1, 0.5, 3, 0, "1")])
+    async with session.transaction():
+        assert len(await members.read_members(session)) == 1
+    await members.leave(session, "me")
     await checkpoints.read_positions(session, [writer.lane])
     assert not await checkpoints.took_place(session, Batch(advances=(), entries=[]))
     assert (await backlog.read_backlog(session)).gaps_open == 1
@@ -107,6 +111,7 @@ def _statements() -> Iterator[tuple[str, str]]:
         gaps,
         leases,
         load,
+        members,
         store,
     )
     for module in modules:

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.observe.clock import THRESHOLDS, Clock
 from wikimirror.errors import ConfigurationError
+from wikimirror.model import Lane
 from wikimirror.observe.health import State
 from wikimirror.observe.metrics import Metric
 from wikimirror.observe.telemetry import Telemetry
@@ -43,7 +44,7 @@ def telemetry() -> Telemetry:
 def vitals(clock: Clock, telemetry: Telemetry) -> Vitals:
     """Of a source that is current."""
     vitals = telemetry.add(clock.active())
-    vitals.heard(TOPIC, clock.published(ago=0.25))
+    vitals.heard(Lane(vitals.source, TOPIC, 0), clock.published(ago=0.25))
     return vitals
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Final
 
 from rich.console import Console
@@ -9,11 +10,12 @@ from rich.text import Text
 
 from wikimirror.cli.output import clean, counts, grid, listing, plural, shown
 from wikimirror.cli.rendering import render_accounts
-from wikimirror.ops.live_reports import CheckReport, LaneStatus, LeaseStatus, RunReport, StatusReport
+from wikimirror.ops.live_reports import CheckReport, LaneStatus, LeaseStatus, MemberStatus, RunReport, StatusReport
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
+_OF_A_LANE: Final = ("position", "behind, s", "moved, ago", "epoch", "writer")
 
 
 def render_run(report: RunReport, console: Console) -> None:
@@ -79,17 +81,16 @@ def _remarks(report: CheckReport) -> list[str]:
 
 
 def render_status(report: StatusReport, console: Console) -> None:
-    """Lanes, leases, and what waits for a person."""
+    """Lanes, leases, members, and what waits for a person."""
     if not report.lanes:
         console.print("No source has been read into this mirror yet.")
     else:
-        console.print(
-            listing(("lane", "position", "behind, s", "last moved, ago", "epoch", "writer"), map(_lane, report.lanes))
-        )
-        console.print()
+        _render_lanes(report.lanes, console)
     if report.leases:
         console.print(listing(("source", "read by", "lease", "since"), map(_lease, report.leases)))
         console.print()
+    for source, members in groupby(report.members, key=lambda member: member.source):
+        _render_members(source, list(members), report.records_behind.get(source), console)
     console.print(
         grid(
             [
@@ -103,10 +104,44 @@ def render_status(report: StatusReport, console: Console) -> None:
     )
 
 
+def _render_lanes(lanes: list[LaneStatus], console: Console) -> None:
+    """A row for each. Many partitions of one topic bear its name once, above them: there is no room for more."""
+    topics = [list(each) for _, each in groupby(lanes, key=lambda lane: (lane.source, lane.topic))]
+    alone = [each[0] for each in topics if len(each) == 1]
+    if alone:
+        rows = ((f"{lane.source} {lane.topic}[{lane.partition}]", *_lane(lane)) for lane in alone)
+        console.print(listing(("lane", *_OF_A_LANE), rows))
+        console.print()
+    for each in topics:
+        if len(each) > 1:
+            console.print(Text(clean(f"{each[0].source} {each[0].topic}"), style="bold"), soft_wrap=True)
+            console.print(listing(("lane", *_OF_A_LANE), ((f"[{lane.partition}]", *_lane(lane)) for lane in each)))
+            console.print()
+
+
 def _lane(lane: LaneStatus) -> tuple[object, ...]:
     behind = None if lane.behind is None else f"{lane.behind:,.1f}"
-    name = f"{lane.source} {lane.topic}[{lane.partition}]"
-    return name, str(lane.position), behind, duration(lane.quiet), str(lane.epoch), lane.writer
+    return str(lane.position), behind, duration(lane.quiet), str(lane.epoch), lane.writer
+
+
+def _render_members(source: str, members: list[MemberStatus], records: int | None, console: Console) -> None:
+    here = [member for member in members if not member.gone]
+    told = [
+        f"{source}: followed by {plural(len(here), 'process', 'processes')}",
+        f"{plural(sum(member.lanes for member in here), 'lane', 'lanes')} read",
+        *([] if records is None else [f"{plural(records, 'record', 'records')} behind"]),
+    ]
+    console.print(Text(clean(", ".join(told)), style="bold"), soft_wrap=True)
+    columns = ("process", "role", "state", "lanes", "behind, s", "told, ago")
+    console.print(listing(columns, map(_member, members)))
+    console.print()
+
+
+def _member(member: MemberStatus) -> tuple[object, ...]:
+    if member.gone:
+        return member.holder, None, "gone", None, None, duration(member.unseen)
+    behind = None if member.seconds_behind is None else f"{member.seconds_behind:,.1f}"
+    return member.holder, member.role, member.state, member.lanes, behind, duration(member.unseen)
 
 
 def _lease(lease: LeaseStatus) -> tuple[object, ...]:

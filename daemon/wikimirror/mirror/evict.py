@@ -7,9 +7,11 @@ lease need not wait: what is rolled back is read again (promise P1).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from wikimirror.mirror.connect import Session
+from wikimirror.model import Lane
 
 _KEPT: Final = 50
 """Characters of a writer's name: Postgres cuts names at 63 bytes, and what tells two writers apart is at the end."""
@@ -18,7 +20,9 @@ SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) FROM pg_stat_activity
 WHERE a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
     AND a.xact_start IS NOT NULL
     AND a.application_name IN (
-        SELECT 'wikimirror ' || right(c.writer, {_KEPT}) FROM checkpoint c WHERE c.source = $1 AND c.writer <> $2)
+        SELECT 'wikimirror ' || right(c.writer, {_KEPT}) FROM checkpoint c
+        JOIN unnest($1::text[], $2::text[], $3::int[]) AS u (source, topic, partition) USING (source, topic, partition)
+        WHERE c.writer <> $4)
 """  # noqa: S608  # a constant
 
 
@@ -27,11 +31,15 @@ def name_of(writer: str) -> str:
     return f"wikimirror {writer[-_KEPT:]}"
 
 
-async def evict(session: Session, source: str, writer: str) -> int:
-    """End the open transactions of those who wrote a source's lanes before `writer`; how many there were.
+async def evict(session: Session, lanes: Iterable[Lane], writer: str) -> int:
+    """End the open transactions of those who wrote these lanes before `writer`; how many there were.
 
-    Only for whoever holds the lease. Behind a pooler that does not pass names on they are not found: then the server's
-    TCP keepalive or a person has to end one that is frozen within a statement.
+    Only for whoever has the lease of the lanes' source, or whom its group has given the lanes. Of others who write the
+    same source at the same time nothing is ended, as long as a writer's name belongs to one assignment of one process.
+    Behind a pooler that does not pass names on they are not found: then the server's TCP keepalive or a person has to
+    end one that is frozen within a statement.
     """
+    listed = list(lanes)
+    columns = [[lane.source for lane in listed], [lane.topic for lane in listed], [lane.partition for lane in listed]]
     async with session.transaction():
-        return int(await session.fetchval(_EVICT, source, writer))
+        return int(await session.fetchval(_EVICT, *columns, writer))

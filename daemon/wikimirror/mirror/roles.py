@@ -31,6 +31,7 @@ WRITER_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "correction": ("SELECT", "INSERT"),
     "checkpoint": ("SELECT", "INSERT", "UPDATE"),
     "lease": ("SELECT", "INSERT", "UPDATE"),
+    "member": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "dead_letter": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "gap": ("SELECT", "INSERT", "UPDATE"),
     "reconcile": ("SELECT", "INSERT", "UPDATE", "DELETE"),
@@ -54,7 +55,7 @@ GRANTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "auditor": (
         "SELECT ON page, revision, revision_page, body, current_page, attribution, schema_version",
-        "SELECT ON change, correction, checkpoint, lease, gap, reconcile",
+        "SELECT ON change, correction, checkpoint, lease, member, gap, reconcile",
         f"SELECT ({_DEAD_LETTER_WITHOUT_PAYLOAD}) ON dead_letter",
         "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz)",
         "EXECUTE ON FUNCTION correction_text(correction), correction_chain_breaks()",

@@ -52,6 +52,7 @@ class VitalsCollector(Collector):
         families.add(Metric.BUILD, 1, *sight.build)
         for seen in sight.sources:
             _add_health(families, seen)
+            _add_lanes(families, seen.vitals)
             _add_instants(families, seen)
             _add_accounts(families, seen.vitals)
         if sight.backlog is not None and sight.backlog_read is not None:
@@ -103,13 +104,21 @@ def _add_health(families: _Families, seen: Seen) -> None:
         families.add(Metric.BEHIND, verdict.seconds_behind, source)
 
 
+def _add_lanes(families: _Families, vitals: Vitals) -> None:
+    families.add(Metric.LANES, vitals.lanes, vitals.source)
+    families.add(Metric.REBALANCES, vitals.rebalances, vitals.source)
+    families.add(Metric.MISSING_TOPICS, len(vitals.missing_topics), vitals.source)
+    for lane, records in sorted(vitals.records_behind.items()):
+        families.add(Metric.BEHIND_RECORDS, records, vitals.source, lane.topic, str(lane.partition))
+
+
 def _add_instants(families: _Families, seen: Seen) -> None:
     vitals, now = seen.vitals, seen.now
-    for topic, newest in sorted(vitals.topics.items()):
+    for lane, newest in sorted(vitals.newest.items()):
         # By today's time of day, so that a clock that stepped since does not make it look old or young.
         received = now.wall - (now.monotonic - newest.received)
-        families.add(Metric.PUBLISHED, newest.published, vitals.source, topic)
-        families.add(Metric.RECEIVED, round(received, _MILLISECONDS), vitals.source, topic)
+        families.add(Metric.PUBLISHED, newest.published, vitals.source, lane.topic, str(lane.partition))
+        families.add(Metric.RECEIVED, round(received, _MILLISECONDS), vitals.source, lane.topic, str(lane.partition))
     if vitals.last_applied is not None:
         families.add(Metric.LAST_APPLIED, vitals.last_applied, vitals.source)
 

@@ -10,19 +10,21 @@ which are measured between two machines' times of day and are never below 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from wikimirror.observe.vitals import Role, Stage, Topic, Vitals, Waiting
+from wikimirror.model import Lane
+from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
 from wikimirror.observe.withhold import mask_secrets
 
 TOGETHER: Final = 60.0
-"""Seconds within which topics that are being read bring records. One that has not brought any for so long, while others
-did, has reached its end: what its last record was late by says nothing any more."""
+"""Seconds within which lanes that are being read bring records. One that has not brought any for so long, while others
+did, has reached its end: what its last record was late by says nothing any more. Used where no source tells the end."""
 
 
+_LOOKED: Final = 5.0
+"""Seconds. Ends are looked at every few seconds: a lane that was behind less long ago may have been read since."""
 _SAID: Final = 300
 """Characters of a reason that are repeated."""
 
@@ -33,7 +35,7 @@ class State(StrEnum):
     STARTING = "starting"
     """It has neither lease nor positions yet."""
     STANDBY = "standby"
-    """Another process reads this source; this one takes over when that ends."""
+    """Others read this source; this process takes over when one of them ends."""
     CONNECTING = "connecting"
     """It is about to read, or is connected and has received nothing new yet."""
     WAITING = "waiting"
@@ -43,7 +45,7 @@ class State(StrEnum):
     CURRENT = "current"
     """What is published is in the mirror less than `behind_after` later, as far as is told."""
     SILENT = "silent"
-    """Connected, with nothing in hand, and nothing new came for `silent_after`."""
+    """Connected, with nothing in hand, and nothing new came for `silent_after`, and no end is known to be reached."""
     STALLED = "stalled"
     """A loop has work in hand and has not got on with it for `stalled_after`."""
     DRAINING = "draining"
@@ -104,16 +106,20 @@ def judge(vitals: Vitals, thresholds: Thresholds, now: Now) -> Verdict:
         _stalled(vitals, stalled, now)
         or _resting(vitals)
         or _waiting(vitals, now)
+        or _without_topics(vitals)
         or _not_reading(vitals)
         or _reading(vitals, thresholds, behind, silent)
     )
+    why = found.why
+    if vitals.missing_topics and found.state is not State.WAITING:
+        why += f"; topics that are not there: {_missing(vitals)}"
     return Verdict(
         source=vitals.source,
         role=vitals.role,
         state=found.state,
         alive=not stalled,
         ready=found.ready,
-        why=found.why,
+        why=why,
         seconds_behind=behind,
         silent_seconds=silent,
         stalled=stalled,
@@ -123,16 +129,22 @@ def judge(vitals: Vitals, thresholds: Thresholds, now: Now) -> Verdict:
 def seconds_behind(vitals: Vitals, now: Now) -> float | None:
     """How long ago that was published which is next to become durable; None when nothing tells.
 
-    The greatest of: the age of the oldest record in flight, and how late the newest records of the topics were at their
-    receipt (where no topic tells: how late the last batch was when it became durable), to which the time is added in
-    which the source could not be reached. Silence adds nothing: then nothing is published, as far as is known.
+    The greatest of: the age of the oldest record in flight, and how late the lane is that is furthest behind (where no
+    lane tells: how late the last batch was when it became durable), to which the time is added in which the source
+    could not be reached. Silence adds nothing: then nothing is published, as far as is known.
     """
     if vitals.role not in {Role.ACTIVE, Role.DRAINING}:
         return None
-    late = _late_at_receipt(vitals.topics.values()) if vitals.topics else vitals.applied_lag
-    outage = vitals.waits.get(Waiting.SOURCE)
-    if late is not None and outage is not None:
-        late += _since(outage.since, now)
+    wait = vitals.waits.get(Waiting.SOURCE)
+    outage = 0.0 if wait is None else _since(wait.since, now)
+    lanes = vitals.newest.keys() | vitals.records_behind.keys()
+    late: float | None
+    if lanes:
+        last_receipt = max((newest.received for newest in vitals.newest.values()), default=0.0)
+        # The worst: another lane must not hide one that is behind.
+        late = max(_late(vitals, lane, last_receipt, outage, now) for lane in lanes)
+    else:
+        late = None if vitals.applied_lag is None else vitals.applied_lag + outage
     oldest = vitals.oldest_in_flight
     age = None if oldest is None else max(0.0, now.wall - oldest)
     return max((told for told in (late, age) if told is not None), default=None)
@@ -162,22 +174,29 @@ _STAGES: Final = {
     Role.DRAINING: frozenset(Stage),
     Role.STOPPED: frozenset[Stage](),
 }
-_WAITS: Final = {
-    Role.STARTING: (Waiting.LEASE,),
-    Role.STANDBY: (Waiting.LEASE,),
-    Role.ACTIVE: tuple(Waiting),
-}
+
+
+def _waits_of(vitals: Vitals) -> tuple[Waiting, ...]:
+    """What this role waits for. A member of a group is in touch with the source without any lane, too."""
+    if vitals.role is Role.ACTIVE:
+        return tuple(Waiting)
+    return (Waiting.LEASE, Waiting.SOURCE) if vitals.shared else (Waiting.LEASE,)
 
 
 def _since(instant: float, now: Now) -> float:
     return max(0.0, now.monotonic - instant)
 
 
-def _late_at_receipt(topics: Iterable[Topic]) -> float:
-    """A topic that long brought nothing while others did is at its end, not behind."""
-    read = list(topics)
-    latest = max(topic.received for topic in read)
-    return max(topic.lag for topic in read if topic.received >= latest - TOGETHER)
+def _late(vitals: Vitals, lane: Lane, last_receipt: float, outage: float, now: Now) -> float:
+    """A lane that has been read to its end is not late, and one that does not bring what it has gets ever later."""
+    newest, records = vitals.newest.get(lane), vitals.records_behind.get(lane)
+    if records:
+        since = vitals.behind_since.get(lane, now.monotonic)
+        stuck = _since(since if newest is None else max(since, newest.received), now)
+        return (newest.lag if newest else 0.0) + max(outage, stuck if stuck >= _LOOKED else 0.0)
+    if newest is None or records == 0 or newest.received < last_receipt - TOGETHER:
+        return outage
+    return newest.lag + outage
 
 
 def _stalled(vitals: Vitals, stages: tuple[Stage, ...], now: Now) -> _Finding | None:
@@ -197,7 +216,7 @@ def _resting(vitals: Vitals) -> _Finding | None:
 
 
 def _waiting(vitals: Vitals, now: Now) -> _Finding | None:
-    waits = [(what, vitals.waits[what]) for what in _WAITS[vitals.role] if what in vitals.waits]
+    waits = [(what, vitals.waits[what]) for what in _waits_of(vitals) if what in vitals.waits]
     if not waits:
         return None
     told = "; ".join(
@@ -207,11 +226,24 @@ def _waiting(vitals: Vitals, now: Now) -> _Finding | None:
     return _Finding(State.WAITING, ready=False, why=f"waits for {mask_secrets(told)}")
 
 
+def _without_topics(vitals: Vitals) -> _Finding | None:
+    """Nothing to read anywhere: no other member has a lane either. They are looked for without end."""
+    if not vitals.missing_topics or vitals.lanes or vitals.topics_found:
+        return None
+    return _Finding(State.WAITING, ready=False, why=f"waits for topics that are not there: {_missing(vitals)}")
+
+
+def _missing(vitals: Vitals) -> str:
+    return ", ".join(vitals.missing_topics)[:_SAID]
+
+
 def _not_reading(vitals: Vitals) -> _Finding | None:
     if vitals.role is Role.STANDBY:
-        return _Finding(State.STANDBY, ready=True, why="another process reads this source")
+        who = "is a member of the group without partitions" if vitals.shared else "another process reads this source"
+        return _Finding(State.STANDBY, ready=True, why=who)
     if vitals.role is Role.STARTING:
-        return _Finding(State.STARTING, ready=False, why="asks for the lease")
+        asks = "joins the group" if vitals.shared else "asks for the lease"
+        return _Finding(State.STARTING, ready=False, why=asks)
     if not vitals.positioned:
         return _Finding(State.STARTING, ready=False, why="does not know yet where to read on")
     if not vitals.connected:
@@ -222,10 +254,12 @@ def _not_reading(vitals: Vitals) -> _Finding | None:
 def _reading(vitals: Vitals, thresholds: Thresholds, behind: float | None, silent: float | None) -> _Finding:
     """Connected. All of these are ready: none is mended by a restart or by asking another process."""
     # While there is work in hand nothing may be read because nothing fits in: that is not the source's silence.
-    if silent is not None and silent >= thresholds.silent_after and not vitals.accounts.in_flight:
+    at_end = vitals.all_records_behind == 0
+    in_hand = vitals.accounts.in_flight
+    if silent is not None and silent >= thresholds.silent_after and not in_hand and not at_end:
         why = f"is connected and has received nothing new for {silent:.0f} s, no canary either"
         return _Finding(State.SILENT, ready=True, why=why)
-    if vitals.last_received is None:
+    if vitals.last_received is None and not at_end:
         return _Finding(State.CONNECTING, ready=True, why="is connected and has received nothing new yet")
     if behind is None:
         return _Finding(State.CURRENT, ready=True, why="reads; how far behind is not known")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
 import traceback
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -24,6 +25,9 @@ from wikimirror.settings import LogSettings
 _FRAMES: Final = 8
 """Innermost frames told of each exception."""
 
+_AGAIN: Final = 600.0
+"""Seconds."""
+
 _Fields = MutableMapping[str, Any]
 
 
@@ -34,6 +38,26 @@ class _Handler(logging.StreamHandler[TextIO]):
         kind = type(sys.exc_info()[1]).__qualname__
         with contextlib.suppress(OSError, ValueError):
             self.stream.write(f"a log line of {record.name} could not be written: {kind}\n")
+
+
+class _Seldom(logging.Filter):
+    """Lets what a library says again and again, as in an outage, through once in `_AGAIN` for each of its lines."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library = library
+        self._said: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != self._library and not record.name.startswith(f"{self._library}."):
+            return True
+        # The text before anything is put into it: a library has a fixed number of these.
+        line = (record.name, record.msg)
+        now, before = time.monotonic(), self._said.get(line)
+        if before is not None and now - before < _AGAIN:
+            return False
+        self._said[line] = now
+        return True
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -61,6 +85,7 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
+    handler.addFilter(_Seldom("aiokafka"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -68,6 +93,9 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     stamina.instrumentation.set_on_retry_hooks(())
     # It tells each step of each migration as news.
     logging.getLogger("alembic").setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    # Its debug lines hold whole requests and answers: page text, editors, passwords (promise P3). Its warnings tell of
+    # each rebalance as of a failure.
+    logging.getLogger("aiokafka").setLevel(max(level, logging.ERROR))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -20,7 +20,8 @@ APPLY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 """Seconds. From a small batch on a local disk up to the default of `postgres.statement_timeout`."""
 
 _ANY: Final = None
-"""A label whose values the settings name (sources and their topics), or the one build that runs."""
+"""A label whose values the settings name (sources and their topics), the lanes that are held (their partitions), or the
+one build that runs."""
 _INSTANT: Final = "seconds since 1970"
 
 
@@ -88,19 +89,39 @@ class Metric(Enum):
         "How long ago that was published which becomes durable next. Absent while not known, and on a standby.",
         source=_ANY,
     )
+    BEHIND_RECORDS = _gauge(
+        "wikimirror_source_behind_records",
+        "records",
+        "Records of a lane not read yet. Absent where the source does not tell its end.",
+        source=_ANY,
+        topic=_ANY,
+        partition=_ANY,
+    )
+    LANES = _gauge("wikimirror_source_lanes", "lanes", "Lanes that this process holds.", source=_ANY)
+    REBALANCES = _counter(
+        "wikimirror_rebalances_total", "times", "The group of a source gave its lanes out anew.", source=_ANY
+    )
+    MISSING_TOPICS = _gauge(
+        "wikimirror_source_missing_topics",
+        "topics",
+        "Topics of the settings that the source does not have. They are looked for without end.",
+        source=_ANY,
+    )
     PUBLISHED = _gauge(
         "wikimirror_source_published_timestamp_seconds",
         _INSTANT,
-        "When the newest record received was published, canaries included.",
+        "When the newest record received of a lane was published, canaries included.",
         source=_ANY,
         topic=_ANY,
+        partition=_ANY,
     )
     RECEIVED = _gauge(
         "wikimirror_source_received_timestamp_seconds",
         _INSTANT,
-        "When the newest record was received, canaries included. It stands still while the topic is silent.",
+        "When the newest record of a lane was received, canaries included. It stands still while the lane is silent.",
         source=_ANY,
         topic=_ANY,
+        partition=_ANY,
     )
     LAST_APPLIED = _gauge(
         "wikimirror_last_applied_timestamp_seconds", _INSTANT, "When the last batch became durable.", source=_ANY

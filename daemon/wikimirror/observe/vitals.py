@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from wikimirror.model import Lane
 
 
 class Role(StrEnum):
@@ -20,7 +22,7 @@ class Role(StrEnum):
 
     STARTING = "starting"
     STANDBY = "standby"
-    """Another process holds the lease; this one waits for it."""
+    """Others read: another process holds the lease, or the group has given its partitions to other members."""
     ACTIVE = "active"
     DRAINING = "draining"
     STOPPED = "stopped"
@@ -109,8 +111,8 @@ class Beat:
 
 
 @dataclass(slots=True)
-class Topic:
-    """The newest record read of one topic, canaries included."""
+class Newest:
+    """The newest record read of one lane, canaries included."""
 
     published: float
     """Time of day that the source published it."""
@@ -127,6 +129,10 @@ class Vitals:
     source: str
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    shared: bool = False
+    """Several processes read this source at a time, each some of its lanes, as members of a group."""
+    member_id: str | None = None
+    """What the group knows this process by across restarts, where it is told to."""
     role: Role = Role.STARTING
     positioned: bool = False
     """The positions to read from are known."""
@@ -140,7 +146,20 @@ class Vitals:
     """Attempts that failed for the environment, by what was waited for."""
     waits: dict[Waiting, Wait] = field(default_factory=dict)
     beats: dict[Stage, Beat] = field(default_factory=dict)
-    topics: dict[str, Topic] = field(default_factory=dict)
+    lanes: int = 0
+    """How many this process holds."""
+    newest: dict[Lane, Newest] = field(default_factory=dict)
+    """Of the lanes held that brought a record which tells when it was published."""
+    records_behind: dict[Lane, int] = field(default_factory=dict)
+    """From the next record to read to the lane's end. Only of lanes held whose source tells their end."""
+    behind_since: dict[Lane, float] = field(default_factory=dict)
+    """Monotonic: since when a lane has not been read to its end."""
+    rebalances: int = 0
+    """How often the group gave its lanes out anew."""
+    missing_topics: tuple[str, ...] = ()
+    """Topics of the settings that the source does not have."""
+    topics_found: int = 0
+    """How many topics of the settings the source has, where `missing_topics` is told."""
     accounts: Accounts = field(default_factory=Accounts)
     first_joined: float | None = None
     """Monotonic: the first connection. Silence is measured from here until a record comes."""
@@ -190,8 +209,35 @@ class Vitals:
         """What was waited for is there."""
         self.waits.pop(what, None)
 
-    def heard(self, topic: str, published_us: int) -> None:
-        """A record of a topic was read for the first time, published at that time (0: not told).
+    def hold(self, lanes: Iterable[Lane]) -> None:
+        """These are the lanes of this process from now on. What was known of any other is forgotten."""
+        held = set(lanes)
+        if not self.lanes:
+            # Whoever had no lane heard nothing: that was not the source's silence.
+            self.last_received = None
+            self.first_joined = self.monotonic() if self.connected else None
+        self.lanes = len(held)
+        self.newest = {lane: newest for lane, newest in self.newest.items() if lane in held}
+        self.records_behind = {lane: count for lane, count in self.records_behind.items() if lane in held}
+        self.behind_since = {lane: since for lane, since in self.behind_since.items() if lane in held}
+        self.applied_lag = None
+
+    @property
+    def all_records_behind(self) -> int | None:
+        """Of all lanes held; None while not all of them tell."""
+        told = self.records_behind
+        return sum(told.values()) if told and len(told) == self.lanes else None
+
+    def told_end(self, lane: Lane, records: int) -> None:
+        """The source tells how many records of a lane follow the next one to read, itself included."""
+        self.records_behind[lane] = records
+        if records:
+            self.behind_since.setdefault(lane, self.monotonic())
+        else:
+            self.behind_since.pop(lane, None)
+
+    def heard(self, lane: Lane, published_us: int) -> None:
+        """A record of a lane was read for the first time, published at that time (0: not told).
 
         Not for one that is read again: each connection begins with some, even if the source has nothing new to say.
         """
@@ -199,7 +245,7 @@ class Vitals:
         self.last_received = now
         if published_us:
             published = published_us / 1e6
-            newest = self.topics.get(topic)
+            newest = self.newest.get(lane)
             # One that was dated in the future must not hide all that come after it.
             if newest is None or published >= newest.published or newest.published > self.wall():
-                self.topics[topic] = Topic(published, now, max(0.0, self.wall() - published))
+                self.newest[lane] = Newest(published, now, max(0.0, self.wall() - published))

@@ -41,11 +41,37 @@ class LeaseStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """A process that follows a source, as it last told of itself."""
+
+    source: str
+    holder: str
+    member_id: str | None
+    role: str
+    state: str
+    lanes: int
+    seconds_behind: float | None
+    records_behind: int | None
+    """None: its source does not tell its end."""
+    in_flight: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    unseen: float
+    """Seconds since then."""
+    gone: bool
+    """Nothing was heard of it for so long that it follows the source no more, or has no way to Postgres."""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """The mirror's state."""
 
     lanes: list[LaneStatus]
     leases: list[LeaseStatus]
+    members: list[MemberStatus]
+    records_behind: dict[str, int]
+    """By source, of those that tell their end on all lanes that are read."""
     dead_letters: dict[str, int]
     gaps_open: int
     reconcile_open: dict[str, int]

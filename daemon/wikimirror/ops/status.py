@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
-from wikimirror.ops.live_reports import LaneStatus, LeaseStatus, StatusReport
+from wikimirror.mirror.members import Noted, read_members
+from wikimirror.ops.live_reports import LaneStatus, LeaseStatus, MemberStatus, StatusReport
+
+_GONE: Final = 60.0
+"""Seconds. Whoever told nothing of itself for longer is gone: a dozen tellings failed."""
 
 _LANES: Final = """
 SELECT source, topic, partition, position, position_time, epoch, writer, updated_at,
@@ -30,13 +36,39 @@ async def status(session: Session) -> StatusReport:
     async with session.transaction():
         lanes = [LaneStatus(**dict(row)) for row in await session.fetch(_LANES)]
         leases = [LeaseStatus(**dict(row)) for row in await session.fetch(_LEASES)]
+        members = [_member(noted) for noted in await read_members(session)]
         pages = await session.fetchval(_PAGES)
     backlog = await read_backlog(session)
     return StatusReport(
         lanes=lanes,
         leases=leases,
+        members=members,
+        records_behind=_records_behind(members),
         dead_letters=dict(backlog.dead_letters),
         gaps_open=backlog.gaps_open,
         reconcile_open=dict(backlog.reconcile_open),
         pages=pages,
     )
+
+
+def _member(noted: Noted) -> MemberStatus:
+    return MemberStatus(
+        **noted.member._asdict(),
+        started_at=noted.started_at,
+        seen_at=noted.seen_at,
+        unseen=noted.unseen,
+        gone=noted.unseen > _GONE,
+    )
+
+
+def _records_behind(members: Iterable[MemberStatus]) -> dict[str, int]:
+    told: defaultdict[str, list[int | None]] = defaultdict(list)
+    for member in members:
+        if member.lanes and not member.gone:
+            told[member.source].append(member.records_behind)
+    # A sum that leaves a lane out would look like less than it is.
+    return {
+        source: sum(count for count in counts if count is not None)
+        for source, counts in told.items()
+        if None not in counts
+    }
