@@ -61,6 +61,54 @@ async def test_a_step_from_another_epoch_or_position_is_fenced(session: Session,
     assert await value(session, "SELECT position FROM checkpoint") == 7
 
 
+async def test_the_lanes_of_a_batch_move_together_and_where_one_is_fenced_it_is_named_and_none_moves(
+    any_session: Session,
+) -> None:
+    held = await take_over_all(any_session, dict.fromkeys(LANES, Position(3, NOON)), "one")
+    steps = [Advance(lane, 1, 3, 10 + number, LATER + number) for number, lane in enumerate(LANES)]
+    await step(any_session, *steps)
+    moved = {lane: Held(1, 10 + number, LATER + number) for number, lane in enumerate(LANES)}
+    assert await read_positions(any_session, LANES) == moved != held
+    await take_over(any_session, LANES[2], "two")
+    with pytest.raises(Fenced, match=r"eqiad\.revision.* position 12 "):
+        await step(any_session, *(Advance(lane, 1, held.position, 99) for lane, held in moved.items()))
+    assert await read_positions(any_session, LANES) == {**moved, LANES[2]: Held(2, 12, LATER + 2)}
+
+
+async def test_the_time_of_the_server_is_told_and_asked_for_even_without_a_lane(any_session: Session) -> None:
+    await take_over_all(any_session, dict.fromkeys(LANES, Position(0)), "one")
+    for steps in ([], [Advance(LANES[0], 1, 0, 0)], [Advance(lane, 1, 0, 1) for lane in LANES]):
+        async with any_session.transaction():
+            before = await any_session.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000000")
+            now = await advance(any_session, steps)
+            assert before <= now <= await any_session.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000000")
+
+
+async def test_two_who_move_the_same_lanes_in_other_orders_wait_for_each_other_and_do_not_deadlock(
+    any_session: Session, any_url: str
+) -> None:
+    lanes = [Lane("live", "topic", number) for number in range(50)]
+    await take_over_all(any_session, dict.fromkeys(lanes, Position(0)), "one")
+    proofs = [Advance(lane, 1, 0, 0) for lane in lanes]
+    async with await connect(any_url) as second:
+        for _ in range(20):
+            async with asyncio.timeout(20):
+                await asyncio.gather(step(any_session, *proofs), step(second, *reversed(proofs)))
+
+
+async def test_a_step_that_waited_for_who_took_its_lane_over_is_fenced(session: Session, database_url: str) -> None:
+    await take_over_all(session, dict.fromkeys(LANES, Position(7)), "one")
+    async with await connect(database_url) as second, await connect(database_url) as watcher:
+        async with second.transaction():
+            await second.execute("UPDATE checkpoint SET epoch = epoch + 1 WHERE topic = $1", LANES[1].topic)
+            waiting = asyncio.create_task(step(session, *(Advance(lane, 1, 7, 8) for lane in LANES)))
+            await blocked(watcher)
+        with pytest.raises(Fenced, match=r"codfw\.page"):
+            await waiting
+        positions = {lane: held.position for lane, held in (await read_positions(watcher, LANES)).items()}
+        assert positions == dict.fromkeys(LANES, 7)
+
+
 async def test_a_step_to_its_own_position_moves_nothing_and_is_fenced_like_any_other(any_session: Session) -> None:
     await take_over(any_session, LANE, "one", start=Position(7, NOON))
     query = "SELECT position, position_time, updated_at FROM checkpoint"

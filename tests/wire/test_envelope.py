@@ -9,8 +9,8 @@ import pytest
 
 from tests.wire.records import page_change, read, record, visibility_change
 from wikimirror.errors import Reaction, UnreadableRecord
-from wikimirror.model import Kind
-from wikimirror.wire import Ignored, Reason, decode
+from wikimirror.model import Change, Coordinates, Kind
+from wikimirror.wire import DIALECTS, Ignored, Reason, decode
 
 
 def refusal(value: dict[str, Any] | bytes) -> UnreadableRecord:
@@ -43,6 +43,66 @@ def test_the_dialect_is_known_by_schema_else_stream_else_fields(by: str, value: 
         del value["meta"]["stream"]
 
     assert read(value).kind is kind
+
+
+def unnamed(value: dict[str, Any]) -> dict[str, Any]:
+    """The record without what tells its dialect, but for its fields."""
+    told = {name: part for name, part in value.items() if name != "$schema"}
+    return {**told, "meta": {**value["meta"], "stream": "acme.pages"}}
+
+
+OWN_TOPIC = Coordinates("jumbo", "acme.pages", 0, 41)
+
+
+def test_a_record_that_tells_no_dialect_is_in_the_one_its_topic_is_said_to_hold() -> None:
+    stub = unnamed(visibility_change())
+    del stub["database"]
+
+    with pytest.raises(UnreadableRecord, match="unknown_dialect"):
+        decode(record(stub, OWN_TOPIC))
+    with pytest.raises(UnreadableRecord, match="database") as caught:
+        decode(record(stub, OWN_TOPIC), dialect="visibility_change")
+    assert caught.value.reason == Reason.MISSING_FIELD
+    with pytest.raises(UnreadableRecord, match="page_change_kind"):
+        decode(record(unnamed(visibility_change()), OWN_TOPIC), dialect="page_change")
+
+
+@pytest.mark.parametrize("dialect", [None, *DIALECTS])
+@pytest.mark.parametrize("topic", ["acme.pages", "mediawiki.page_change.v1", "mediawiki.revision-visibility-change"])
+@pytest.mark.parametrize("by", ["schema", "stream"])
+def test_a_record_that_tells_its_dialect_is_believed_whatever_its_topic(
+    dialect: str | None, topic: str, by: str
+) -> None:
+    told = [page_change("delete"), visibility_change()]
+    if by == "schema":
+        told = [{**value, "meta": {**value["meta"], "stream": "acme.pages"}} for value in told]
+    else:
+        told = [{name: part for name, part in value.items() if name != "$schema"} for value in told]
+    kinds = []
+    for value in told:
+        change = decode(record(value, Coordinates("jumbo", topic, 0, 41)), dialect=dialect)
+        assert isinstance(change, Change)
+        kinds.append(change.kind)
+
+    assert kinds == [Kind.DELETE, Kind.REVISION_VISIBILITY]
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [("/acme/page/1.0.0", Reason.UNKNOWN_DIALECT), ("/mediawiki/page/change/2.0.0", Reason.UNKNOWN_MAJOR)],
+)
+def test_a_record_of_another_schema_is_refused_whatever_its_topic_is_said_to_hold(schema: str, reason: Reason) -> None:
+    with pytest.raises(UnreadableRecord) as caught:
+        decode(record(page_change(**{"$schema": schema}), OWN_TOPIC), dialect="page_change")
+    assert caught.value.reason == reason
+
+
+def test_a_retraction_with_a_bad_field_that_tells_no_dialect_retracts_in_that_of_its_topic() -> None:
+    bad = {**unnamed(page_change("delete")), "performer": 5, "page": {"page_id": 900, "page_title": 7}}
+
+    change = decode(record(bad, OWN_TOPIC), dialect="page_change")
+    assert isinstance(change, Change)
+    assert (change.kind, change.page.page_id, change.title) == (Kind.DELETE, 900, None)
 
 
 def test_a_schema_that_is_not_a_schemas_name_leaves_it_to_the_stream() -> None:

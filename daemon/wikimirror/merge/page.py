@@ -111,9 +111,10 @@ class PageState:
         if self.contenders:
             other = self.contenders[0]
             if len(self.contenders) > 1 or not (
-                change.rev_dt > other.rev_dt
-                and change.time >= other.time
+                change.rev_dt >= other.rev_dt
                 and change.rev_id >= other.rev_id
+                and (change.rev_dt, change.rev_id) != (other.rev_dt, other.rev_id)
+                and change.time >= other.time
                 and change.clock == other.clock
                 and states_as_much(change, other)
             ):

@@ -210,7 +210,9 @@ class Workspace:
             return load, drop
         for key, page in self.pages.items():
             for rev_id in page.superseded:
-                if (rev := RevKey(key.wiki_id, rev_id)) not in self.revisions:
+                # Looked up as a bare tuple: nearly all are of the batch itself.
+                if (key.wiki_id, rev_id) not in self.revisions:
+                    rev = RevKey(key.wiki_id, rev_id)
                     (load if any(c.rev_id == rev_id for c in page.contenders) else drop).add(rev)
         self._superseded = drop
         return load, drop

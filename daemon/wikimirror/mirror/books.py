@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.workspace import Reconcile, Settled, Workspace
@@ -48,8 +50,8 @@ WHERE r.reason = 'unknown_parent' AND r.wiki_id = k.wiki_id AND r.rev_id = k.rev
 _MAKES_A_REVISION: Final = frozenset({Kind.EDIT, Kind.MOVE})
 
 
-class Verdict(NamedTuple):
-    """What became of one change of a batch."""
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What became of one change of a batch. A struct, not a tuple: there is one for each change."""
 
     entry: Entry
     refusal: Refusal | None

@@ -30,12 +30,23 @@ ON CONFLICT (source, topic, partition) DO UPDATE SET
 RETURNING source, topic, partition, epoch, position,
     coalesce((extract(epoch FROM position_time) * 1000000)::bigint, 0)
 """
+# One statement for all lanes. Their rows are locked before any is moved, in the order in which all take them.
 _ADVANCE = """
-UPDATE checkpoint SET position = $5,
-    position_time = coalesce(timestamptz 'epoch' + nullif($7::bigint, 0) * interval '1 microsecond', position_time),
-    updated_at = CASE WHEN position = $5 AND $7::bigint = 0 THEN updated_at ELSE now() END
-WHERE source = $1 AND topic = $2 AND partition = $3 AND epoch = $4 AND position = $6
-RETURNING (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+WITH step AS (
+    SELECT c.source, c.topic, c.partition, u.next_position, u.next_time
+    FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+        AS u (source, topic, partition, epoch, position, next_position, next_time)
+    JOIN checkpoint c USING (source, topic, partition)
+    WHERE c.epoch = u.epoch AND c.position = u.position
+    ORDER BY c.source, c.topic, c.partition
+    FOR UPDATE OF c
+)
+UPDATE checkpoint c SET position = s.next_position,
+    position_time = coalesce(timestamptz 'epoch' + nullif(s.next_time, 0) * interval '1 microsecond', c.position_time),
+    updated_at = CASE WHEN c.position = s.next_position AND s.next_time = 0 THEN c.updated_at ELSE now() END
+FROM step s
+WHERE c.source = s.source AND c.topic = s.topic AND c.partition = s.partition
+RETURNING c.source, c.topic, c.partition, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 """
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _READ = """
@@ -112,14 +123,16 @@ async def advance(session: Session, steps: Iterable[Advance]) -> int:
     A step to its own position, without a time, only proves who owns the lane. Raises Fenced when a lane has another
     epoch or position than this writer knows: the transaction must not go on.
     """
-    now: int | None = None
-    for step in sorted(steps, key=lambda step: step.lane):
-        now = await session.fetchval(
-            _ADVANCE, *step.lane, step.epoch, step.next_position, step.position, step.next_time
-        )
-        if now is None:
+    wanted = sorted(steps)
+    if not wanted:
+        return int(await session.fetchval(_NOW))
+    lanes, *columns = zip(*wanted, strict=True)
+    rows = await session.fetch(_ADVANCE, *_columns(lanes), *map(list, columns))
+    moved = {row[:3] for row in rows}
+    for step in wanted:
+        if step.lane not in moved:
             raise _fenced(step)
-    return int(await session.fetchval(_NOW)) if now is None else now
+    return max(int(row[3]) for row in rows)
 
 
 async def _take_over(

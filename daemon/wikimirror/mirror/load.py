@@ -56,8 +56,10 @@ JOIN revision r ON r.wiki_id = k.wiki_id AND r.rev_id = k.rev_id
 
 _HINTS: Final = """
 SELECT EXISTS (SELECT FROM revision_page),
-    EXISTS (SELECT FROM reconcile WHERE reason = 'unknown_parent')
+    EXISTS (SELECT FROM reconcile WHERE reason = 'unknown_parent'),
+    (SELECT true FROM body ORDER BY wiki_id, rev_id, format LIMIT 1) IS NOT NULL
 """
+# The last is asked of the index: at the head of the table may lie many that were deleted.
 
 
 class Hints(NamedTuple):
@@ -65,12 +67,13 @@ class Hints(NamedTuple):
 
     merged: bool
     unknown_parents: bool
+    texts: bool
 
 
 async def read_hints(session: Session) -> Hints:
     """One cheap look for a whole batch."""
     row = await session.fetchrow(_HINTS)
-    assert row is not None  # noqa: S101  # a SELECT of two EXISTS has one row
+    assert row is not None  # noqa: S101  # a SELECT without FROM has one row
     return Hints(*row)
 
 
@@ -96,7 +99,8 @@ async def complete_workspace(session: Session, workspace: Workspace, hints: Hint
     if closed:
         rows = await session.fetch(_WITH_REGISTERS, *_columns(closed))
         _add_revisions(workspace, rows)
-    load, drop = workspace.superseded()
+    # Where no text is stored none can be superseded but those in hand.
+    load, drop = workspace.superseded() if hints.texts else (set[RevKey](), set[RevKey]())
     if drop and hints.merged:
         load |= {RevKey(*row) for row in await session.fetch(_MERGED, *_columns(drop))}
     await _load_revisions(session, workspace, load)

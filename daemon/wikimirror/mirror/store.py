@@ -7,6 +7,7 @@ closed gate and were not loaded are updated where they lie, so that a page of a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final
 
 from wikimirror.merge.gate import NO_TIMES
@@ -184,5 +185,4 @@ def _arrays(rows: Sequence[tuple[object, ...] | PageKey | RevKey]) -> list[list[
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _key(row: tuple[object, ...]) -> tuple[object, object]:
-    return row[0], row[1]
+_key: Final = itemgetter(0, 1)

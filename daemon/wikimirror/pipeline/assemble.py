@@ -12,9 +12,10 @@ from wikimirror.errors import UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.mirror.checkpoints import Held
 from wikimirror.model import Advance, Batch, Change, Entry, Lane, Lost, Position, Record, Unread
-from wikimirror.sources import lane_of, position_after
+from wikimirror.sources import position_after
 
 OUT_OF_SCOPE: Final = "out_of_scope"
+_NO_DIALECTS: Final[Mapping[str, str]] = {}
 
 
 def _size_of_texts(change: Change) -> int:
@@ -33,23 +34,26 @@ class Assembler:
         records: int,
         size: int,
         record_bytes: int = wire.RECORD_BYTES,
+        dialects: Mapping[str, str] = _NO_DIALECTS,
     ) -> None:
         """A batch is full at so many `records`, or at `size`: bytes of records or of their texts, whichever is more.
 
-        A record of more than `record_bytes` is set aside.
+        A record of more than `record_bytes` is set aside. `dialects`: by topic the name of the dialect
+        (`wire.DIALECTS`) of records that do not tell their own.
         """
         self._lanes = dict(held)
         self._scope = scope
         self._records = records
         self._size = size
         self._record_bytes = record_bytes
+        self._dialects = dict(dialects)
         self._reset()
 
     def _reset(self) -> None:
         self._entries: list[Entry] = []
         self._unread: list[Unread] = []
         self._lost: list[Lost] = []
-        self._next: dict[Lane, Position | None] = {}
+        self._next: dict[tuple[str, str, int], Record | Position | None] = {}
         self._bytes = 0
         self.ignored: Counter[str] = Counter()
         self.read = 0
@@ -61,16 +65,17 @@ class Assembler:
 
     def add(self, record: Record) -> None:
         """Take the next record of a lane in. Whatever it holds is accounted for (P4)."""
-        lane = lane_of(record.at)
+        at, value = record.at, record.value
+        lane = at[:3]
         if record.again:
             self._next.setdefault(lane, None)
         else:
-            self._next[lane] = position_after(record)
+            self._next[lane] = record
         self.read += 1
-        size = len(record.value or b"")
+        size = 0 if value is None else len(value)
         self._bytes += size
         try:
-            decoded = wire.decode(record, max_bytes=self._record_bytes)
+            decoded = wire.decode(record, max_bytes=self._record_bytes, dialect=self._dialects.get(at.topic))
         except UnreadableRecord as error:
             self._unread.append(Unread(record, error))
             return
@@ -99,9 +104,13 @@ class Assembler:
     def take(self) -> tuple[Batch, Counter[str], int]:
         """The batch so far, what was ignored by reason, and how many records were read; a new batch begins."""
         advances = []
-        for lane, reached in self._next.items():
+        for coordinates, reached in self._next.items():
+            lane = Lane(*coordinates)
             held = self._lanes[lane]
-            step = Position(held.position) if reached is None else reached
+            if reached is None:
+                step = Position(held.position)
+            else:
+                step = position_after(reached) if isinstance(reached, Record) else reached
             advances.append(Advance(lane, held.epoch, held.position, step.offset, step.time))
             self._lanes[lane] = Held(held.epoch, step.offset, step.time or held.time)
         batch = Batch(advances=tuple(advances), entries=self._entries, unread=self._unread, lost=tuple(self._lost))

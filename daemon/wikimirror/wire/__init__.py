@@ -6,8 +6,8 @@ A further dialect is a module with a `DIALECT`, entered in `envelope` under its 
 
 from __future__ import annotations
 
-from wikimirror.wire.dialect import CAPTURE
-from wikimirror.wire.envelope import RECORD_BYTES, Decoded, Ignored, decode
+from wikimirror.wire.dialect import CAPTURE, Dialect
+from wikimirror.wire.envelope import DIALECTS, RECORD_BYTES, Decoded, Ignored, decode
 from wikimirror.wire.reasons import Reason
 
-__all__ = ["CAPTURE", "RECORD_BYTES", "Decoded", "Ignored", "Reason", "decode"]
+__all__ = ["CAPTURE", "DIALECTS", "RECORD_BYTES", "Decoded", "Dialect", "Ignored", "Reason", "decode"]

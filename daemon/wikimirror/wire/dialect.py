@@ -16,8 +16,6 @@ from wikimirror.model import Change, Record, change_identity, coordinates_identi
 from wikimirror.wire.reasons import Names
 from wikimirror.wire.times import microseconds
 
-S = TypeVar("S", bound=msgspec.Struct)
-
 CAPTURE: Final = "capture"
 """Source name of recorded captures (`sources.recording`). Their changes are MediaWiki's, wherever the file lies."""
 
@@ -48,6 +46,16 @@ class Meta(msgspec.Struct, gc=False):
 
 
 NO_META: Final = Meta()
+
+
+class Statement(msgspec.Struct, gc=False):
+    """What a statement of any dialect has: the words by which a record tells its dialect."""
+
+    schema: str | None = msgspec.field(name="$schema", default=None)
+    meta: Meta | None = None
+
+
+S = TypeVar("S", bound=Statement)
 
 
 class Dialect(msgspec.Struct, Generic[S], frozen=True):
@@ -95,7 +103,7 @@ def storable(text: str | None, limit: int | None = None) -> str | None:
     if text is None or "\x00" in text:
         return None
     try:
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         return None
     return text if limit is None or size <= limit else None

@@ -7,6 +7,7 @@ retraction with a bad field still retracts; anything else that failed is refused
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 
 from wikimirror.model import Change, Record
 from wikimirror.wire import page_change, visibility_change
-from wikimirror.wire.dialect import Dialect, without_datacentre
+from wikimirror.wire.dialect import NO_META, Dialect, Statement, without_datacentre
 from wikimirror.wire.lenient import fit, parse
 from wikimirror.wire.reasons import NOTHING_NAMED, Names, Reason, unreadable
 
@@ -33,6 +34,12 @@ Decoded = Change | Ignored
 NULL: Final = Ignored("null")
 CANARY: Final = Ignored("canary")
 
+DIALECTS: Final[Mapping[str, Dialect[Any]]] = {
+    "page_change": page_change.DIALECT,
+    "visibility_change": visibility_change.DIALECT,
+}
+"""The dialects by the names that settings give them."""
+
 _SCHEMA: Final = re.compile(r"(?P<name>/[A-Za-z0-9_./-]+)/(?P<major>[0-9]{1,6})\.[0-9]{1,6}\.[0-9]{1,6}").fullmatch
 _LONGEST_NAME: Final = 256
 _BY_SCHEMA: Final[dict[str, tuple[int, Dialect[Any]]]] = {
@@ -50,64 +57,68 @@ _BY_FIELDS: Final[tuple[tuple[frozenset[str], Dialect[Any]], ...]] = (
 )
 
 
-class _HeadMeta(msgspec.Struct, gc=False):
-    stream: str | None = None
-    domain: str | None = None
-
-
-class _Head(msgspec.Struct, gc=False):
-    schema: str | None = msgspec.field(name="$schema", default=None)
-    meta: _HeadMeta | None = None
-
-
-_HEAD: Final = msgspec.json.Decoder(_Head)
-_NO_META: Final = _HeadMeta()
-
-
-def decode(record: Record, *, max_bytes: int = RECORD_BYTES) -> Decoded:
+def decode(record: Record, *, max_bytes: int = RECORD_BYTES, dialect: str | None = None) -> Decoded:
     """Read one record. Whatever its bytes, nothing but UnreadableRecord is raised.
 
-    Errors name the wiki, page and revision where they can be known, and never quote the record.
+    `dialect`, a name of DIALECTS, is that of a record that tells none: that has no `$schema` of Wikimedia's form and no
+    stream known here. A record that tells one is believed, whatever its topic is said to hold; so one whose `$schema`
+    is in no dialect read here is refused. Errors name the wiki, page and revision where they can be known, and never
+    quote the record.
     """
     value = record.value
     if value is None:
         return NULL
     if len(value) > max_bytes:
         raise unreadable(Reason.TOO_LARGE, f"{len(value)} bytes, the limit is {max_bytes}")
+    # Only reading a record tells its dialect: so it is read in the one that its topic is expected to hold.
+    expected = _expected(record.at.topic, dialect)
     try:
-        head = _HEAD.decode(value)
-        meta = head.meta or _NO_META
+        statement = expected.decoder.decode(value)
+        meta = statement.meta or NO_META
         if meta.domain == "canary":
             return CANARY
-        dialect = _recognise(head.schema, meta.stream)
-        if not isinstance(dialect, Dialect):
-            return _again(record, value, None)
-        statement = dialect.decoder.decode(value)
-    except (ValueError, RecursionError) as failure:
-        return _again(record, value, failure)
-    return dialect.change(statement, record)
+        found = _recognise(statement.schema, meta.stream)
+        if found is None and dialect is not None:
+            found = expected
+        if not isinstance(found, Dialect):
+            return _again(record, value, dialect)
+        if found is not expected:
+            statement = found.decoder.decode(value)
+    except (ValueError, RecursionError):
+        return _again(record, value, dialect)
+    return found.change(statement, record)
 
 
-def _again(record: Record, value: bytes, failure: Exception | None) -> Decoded:
-    """Read a record whose dialect is not named, or that the strict reading refused with `failure`."""
+def _again(record: Record, value: bytes, default: str | None) -> Decoded:
+    """Read a record that does not name a dialect read here, or that the strict reading refused."""
     fields = parse(value)
-    head = fit(fields, _Head, hide=False)
-    meta = head.meta or _NO_META
+    head = fit(fields, Statement, hide=False)
+    meta = head.meta or NO_META
     if meta.domain == "canary":
         return CANARY
     found = _recognise(head.schema, meta.stream)
-    dialect = _by_fields(fields) if found is None else found
-    if isinstance(dialect, Reason):
-        raise unreadable(dialect, "", _names(fields))
-    if failure is None:
-        try:
-            return dialect.change(dialect.decoder.decode(value), record)
-        except (ValueError, RecursionError) as refused:
-            failure = refused
-    statement = fit(fields, dialect.statement, hide=False)
-    if not dialect.retracts(statement):
-        raise unreadable(Reason.BAD_VALUE, _rule(failure), dialect.names(statement))
-    return dialect.change(fit(fields, dialect.statement, hide=True), record)
+    if found is None:
+        found = _by_fields(fields) if default is None else DIALECTS[default]
+    if isinstance(found, Reason):
+        raise unreadable(found, "", _names(fields))
+    try:
+        strict = found.decoder.decode(value)
+    except (ValueError, RecursionError) as refused:
+        failure = refused
+    else:
+        return found.change(strict, record)
+    statement = fit(fields, found.statement, hide=False)
+    if not found.retracts(statement):
+        raise unreadable(Reason.BAD_VALUE, _rule(failure), found.names(statement))
+    return found.change(fit(fields, found.statement, hide=True), record)
+
+
+@lru_cache(maxsize=256)
+def _expected(topic: str, default: str | None) -> Dialect[Any]:
+    """The dialect that a topic's records are likely in: that of the stream it is named for, or the one said."""
+    if default is not None:
+        return DIALECTS[default]
+    return _BY_STREAM.get(without_datacentre(topic) or "", page_change.DIALECT)
 
 
 def _recognise(schema: str | None, stream: str | None) -> Dialect[Any] | Reason | None:

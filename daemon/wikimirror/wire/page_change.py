@@ -6,7 +6,7 @@ every kind but `delete`.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -48,24 +48,25 @@ _NO_REVISION: Final = Revision()
 _NO_PRIOR_PAGE: Final = PriorPage()
 
 
-class _Times(NamedTuple):
+class _Times(msgspec.Struct, gc=False):
     clock: Clock
     time: int
     published: int
     rev_dt: int
 
 
-class _Flags(NamedTuple):
+class _Flags(msgspec.Struct, gc=False):
     text: bool | None
     editor: bool | None
     comment: bool | None
 
 
 _ALL_HIDDEN: Final = _Flags(text=False, editor=False, comment=False)
+_ALL_SHOWN: Final = _Flags(text=True, editor=True, comment=True)
 
 
-class _Said(NamedTuple):
-    """A statement with its essential parts read."""
+class _Said(msgspec.Struct, gc=False):
+    """A statement with its essential parts read. A struct, not a tuple: there is one for each record."""
 
     statement: PageChange
     page: Page
@@ -77,10 +78,11 @@ class _Said(NamedTuple):
     rev_id: int
     times: _Times
     flags: _Flags
+    neighbours: tuple[Hidden, ...]
     identity: bytes
 
 
-class _Text(NamedTuple):
+class _Text(msgspec.Struct, gc=False):
     """What goes when the text is hidden."""
 
     sha1: str | None = None
@@ -100,15 +102,17 @@ def names(statement: PageChange) -> Names:
 
 def retracts(statement: PageChange) -> bool:
     """Whether the record deletes, changes visibility, or states a hiding of its own or its neighbour's revision."""
-    if statement.page_change_kind in _RETRACTIONS:
-        return True
     revision = statement.revision or _NO_REVISION
+    return bool(_neighbours(statement, revision.rev_id or 0)) or _retracts_itself(statement, revision)
+
+
+def _retracts_itself(statement: PageChange, revision: Revision) -> bool:
     return (
-        revision.is_content_visible is False
+        statement.page_change_kind in _RETRACTIONS
+        or revision.is_content_visible is False
         or revision.is_editor_visible is False
         or revision.is_comment_visible is False
         or (revision.is_editor_visible is True and revision.editor is None)
-        or bool(_neighbours(statement, revision.rev_id or 0))
     )
 
 
@@ -129,9 +133,10 @@ def _read(statement: PageChange, record: Record) -> _Said:
     if kind is None:
         reason = Reason.MISSING_FIELD if spoken is None else Reason.UNKNOWN_KIND
         raise unreadable(reason, "page_change_kind", names(statement))
-    retraction = retracts(statement)
     key = _key(statement, page)
-    rev_id = _rev_id(statement, revision, kind)
+    rev_id = revision.rev_id or _no_rev_id(statement, revision, kind)
+    neighbours = _neighbours(statement, rev_id)
+    retraction = neighbours != () or _retracts_itself(statement, revision)
     return _Said(
         statement,
         page,
@@ -143,6 +148,7 @@ def _read(statement: PageChange, record: Record) -> _Said:
         rev_id,
         _times(statement, revision, meta, retraction=retraction),
         _flags(revision, retraction=retraction),
+        neighbours,
         identity(meta, record, stream=STREAM, event_type=spoken or ""),
     )
 
@@ -170,32 +176,34 @@ def _deletion(said: _Said) -> Change:
         text_visible=flags.text,
         editor_visible=flags.editor,
         comment_visible=flags.comment,
-        neighbours=_neighbours(said.statement, said.rev_id),
+        neighbours=said.neighbours,
     )
 
 
 def _state(said: _Said) -> Change:
-    page, revision, flags, former = said.page, said.revision, said.flags, _former_page(said.statement)
-    keep = storable if said.retraction else _as_it_is
+    page, revision, flags, times, kind = said.page, said.revision, said.flags, said.times, said.kind
+    title = _title(said)
+    if said.retraction:
+        _leave_out_unstorable(page, revision, said.meta)
     editor = revision.editor if flags.editor is not False else None
-    editor_name = keep(editor.user_text) if editor is not None else None
-    text = _text(said) if flags.text is not False else _NO_TEXT
+    editor_name = editor.user_text if editor is not None else None
+    text = _text(revision) if flags.text is not False else _NO_TEXT
     return Change(
         identity=said.identity,
-        kind=said.kind,
-        clock=said.times.clock,
-        time=said.times.time,
-        published=said.times.published,
+        kind=kind,
+        clock=times.clock,
+        time=times.time,
+        published=times.published,
         page=said.key,
         rev_id=said.rev_id,
-        rev_dt=said.times.rev_dt,
-        title=_title(said),
+        rev_dt=times.rev_dt,
+        title=title,
         namespace_id=page.namespace_id,
         is_redirect=page.is_redirect,
-        url=keep(said.meta.uri),
-        wikibase_item_id=keep(page.wikibase_item_id),
-        former_namespace_id=_other(former.namespace_id, page.namespace_id) if said.kind is Kind.MOVE else None,
-        former_page_id=_other(former.page_id, page.page_id) if said.kind is Kind.UNDELETE else None,
+        url=said.meta.uri,
+        wikibase_item_id=page.wikibase_item_id,
+        former_namespace_id=_former(said).namespace_id if kind is Kind.MOVE else None,
+        former_page_id=_former(said).page_id if kind is Kind.UNDELETE else None,
         parent_rev_id=revision.rev_parent_id,
         is_minor=revision.is_minor_edit,
         is_revert=revision.revert is not None,
@@ -204,12 +212,12 @@ def _state(said: _Said) -> Change:
         comment_visible=flags.comment,
         editor_name=editor_name,
         editor_id=editor.user_id if editor is not None and editor_name is not None else None,
-        comment=keep(revision.comment) if flags.comment is not False else None,
+        comment=revision.comment if flags.comment is not False else None,
         sha1=text.sha1,
         size=text.size,
         content_model=text.content_model,
         bodies=text.bodies,
-        neighbours=_neighbours(said.statement, said.rev_id),
+        neighbours=said.neighbours,
     )
 
 
@@ -225,9 +233,7 @@ def _key(statement: PageChange, page: Page) -> PageKey:
     return PageKey(wiki_id, page_id)
 
 
-def _rev_id(statement: PageChange, revision: Revision, kind: Kind) -> int:
-    if revision.rev_id:
-        return revision.rev_id
+def _no_rev_id(statement: PageChange, revision: Revision, kind: Kind) -> int:
     if kind is Kind.DELETE:
         return 0
     reason = Reason.MISSING_FIELD if revision.rev_id is None else Reason.BAD_VALUE
@@ -264,6 +270,14 @@ def _stated(text: str | None, field: str, statement: PageChange) -> str:
 
 
 def _flags(revision: Revision, *, retraction: bool) -> _Flags:
+    if (
+        revision.is_content_visible is True
+        and revision.is_editor_visible is True
+        and revision.is_comment_visible is True
+        and revision.editor is not None
+        and revision.editor.user_text
+    ):
+        return _ALL_SHOWN
     editor = flag(revision.is_editor_visible, retraction=retraction)
     # L4: where the public edge redacts a page, it takes the editor out and leaves the flag true. Removal wins.
     if editor and (revision.editor is None or not revision.editor.user_text):
@@ -286,17 +300,28 @@ def _title(said: _Said) -> str | None:
     return title.replace("_", " ")
 
 
-def _text(said: _Said) -> _Text:
-    revision = said.revision
-    keep = storable if said.retraction else _as_it_is
+def _text(revision: Revision) -> _Text:
     slot = revision.content_slots.main if revision.content_slots is not None else None
     if slot is None:
-        return _Text(keep(revision.rev_sha1), revision.rev_size)
-    body = keep(slot.content_body)
+        return _Text(revision.rev_sha1, revision.rev_size)
+    body = slot.content_body
     bodies: tuple[Body, ...] = ()
     if body is not None:
         bodies = (Body(Format.JSON if slot.content_format == "application/json" else Format.WIKITEXT, body),)
-    return _Text(keep(revision.rev_sha1), revision.rev_size, keep(slot.content_model), bodies)
+    return _Text(revision.rev_sha1, revision.rev_size, slot.content_model, bodies)
+
+
+def _leave_out_unstorable(page: Page, revision: Revision, meta: Meta) -> None:
+    """No text stops a retraction. In any other record what Postgres cannot hold is its to refuse, with its reason."""
+    meta.uri = storable(meta.uri)
+    page.wikibase_item_id = storable(page.wikibase_item_id)
+    revision.rev_sha1 = storable(revision.rev_sha1)
+    revision.comment = storable(revision.comment)
+    if revision.editor is not None:
+        revision.editor.user_text = storable(revision.editor.user_text)
+    if revision.content_slots is not None and (slot := revision.content_slots.main) is not None:
+        slot.content_model = storable(slot.content_model)
+        slot.content_body = storable(slot.content_body)
 
 
 def _neighbours(statement: PageChange, rev_id: int) -> tuple[Hidden, ...]:
@@ -310,15 +335,14 @@ def _neighbours(statement: PageChange, rev_id: int) -> tuple[Hidden, ...]:
     return (Hidden(prior.rev_id, tuple(field for field, shown in zip(_FIELDS, flags, strict=True) if shown is False)),)
 
 
-def _former_page(statement: PageChange) -> PriorPage:
-    prior = statement.prior_state
-    return _NO_PRIOR_PAGE if prior is None or prior.page is None else prior.page
+def _former(said: _Said) -> PriorPage:
+    """What `prior_state` says of the page and is another now."""
+    prior = said.statement.prior_state
+    if prior is None or prior.page is None:
+        return _NO_PRIOR_PAGE
+    was, page = prior.page, said.page
+    return PriorPage(_other(was.page_id, page.page_id), _other(was.namespace_id, page.namespace_id))
 
 
 def _other(former: int | None, now: int | None) -> int | None:
     return former if former is not None and now is not None and former != now else None
-
-
-def _as_it_is(text: str | None) -> str | None:
-    """What Postgres cannot hold is its to refuse: the record is then set aside, with the reason it gives."""
-    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from wikimirror.wire.dialect import Flag, Id, Meta, NamespaceId
+from wikimirror.wire.dialect import Flag, Id, NamespaceId, Statement
 
 
 class Editor(msgspec.Struct, gc=False):
@@ -84,10 +84,9 @@ class PriorState(msgspec.Struct, gc=False):
     page: PriorPage | None = None
 
 
-class PageChange(msgspec.Struct, gc=False):
+class PageChange(Statement, gc=False):
     """What is read of a record. Top-level `comment` and `performer` are not."""
 
-    meta: Meta | None = None
     dt: str | None = None
     wiki_id: str | None = None
     page_change_kind: str | None = None

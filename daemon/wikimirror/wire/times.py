@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from wikimirror.model import MICROSECONDS
@@ -16,12 +17,20 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _END: Final = (datetime(2201, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * MICROSECONDS
 
 
+_WHOLE_SECONDS: Final = len("2026-01-01T00:00:00Z")
+
+
 def microseconds(text: str) -> int:
     """Read RFC 3339 with 'Z' or an offset and up to nine digits of fraction; years 1970 to 2200.
 
     What is finer than a microsecond is cut, not rounded: the law compares whole seconds, and a rounded .9999999
     would lie in a later one. ValueError for everything else; its text does not quote the value.
     """
+    # Many changes bear the same second.
+    return _remembered(text) if len(text) == _WHOLE_SECONDS else _read(text)
+
+
+def _read(text: str) -> int:
     if _FORM(text) is None:
         raise ValueError("not a timestamp")
     try:
@@ -31,3 +40,6 @@ def microseconds(text: str) -> int:
     if not 0 <= moment < _END:
         raise ValueError("a timestamp outside 1970 to 2200")
     return moment
+
+
+_remembered: Final = lru_cache(maxsize=4096)(_read)

@@ -18,7 +18,7 @@ from wikimirror.wire.dialect import (
     Dialect,
     Flag,
     Id,
-    Meta,
+    Statement,
     flag,
     identity,
     moment,
@@ -39,10 +39,9 @@ class Visibility(msgspec.Struct, gc=False):
     comment: Flag = UNSET
 
 
-class VisibilityChange(msgspec.Struct, gc=False):
+class VisibilityChange(Statement, gc=False):
     """What is read of a record. `performer`, `comment` and `prior_state` are not."""
 
-    meta: Meta | None = None
     database: str | None = None
     page_id: Id | None = None
     rev_id: Id | None = None
