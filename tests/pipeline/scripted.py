@@ -49,7 +49,7 @@ class Scripted:
     """Set whenever something is acknowledged or asked for."""
     sent: int = 0
 
-    def starting_positions(self) -> Positions:
+    async def starting_positions(self) -> Positions:
         return {LANE: self.start}
 
     async def read(self, positions: Positions) -> AsyncGenerator[Record | Lost]:

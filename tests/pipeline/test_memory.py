@@ -43,7 +43,7 @@ async def test_nothing_of_a_batch_is_held_once_it_is_durable(database_url: str) 
     source, vitals = Scripted([[*edits(0, 30)]]), Vitals(SOURCE)
     pipeline = Pipeline(source, lambda: connect(database_url), replace(PLAN, batch_records=10), vitals, lambda _: None)
     async with await connect(database_url) as session:
-        held = await take_over_all(session, source.starting_positions(), "test")
+        held = await take_over_all(session, await source.starting_positions(), "test")
     running = asyncio.create_task(pipeline.run(held))
     await source.until_applied(30)
     # The task that applied the last batch goes on to wait for the next. Other tests may have left garbage.

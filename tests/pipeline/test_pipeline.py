@@ -71,7 +71,7 @@ async def start(database_url: str) -> AsyncIterator[Start]:
         durable = list[Durable]()
         pipeline = Pipeline(source, open_one, plan, vitals, durable.append)
         async with await connect(database_url) as session:
-            held = await take_over_all(session, source.starting_positions(), "test")
+            held = await take_over_all(session, await source.starting_positions(), "test")
         run = Run(source, vitals, pipeline, asyncio.create_task(pipeline.run(held)), sessions, durable)
         runs.append(run)
         return run
@@ -356,7 +356,7 @@ async def test_a_drain_that_comes_before_reading_has_begun_ends_at_once(database
 
     pipeline = Pipeline(source, open_one, PLAN, vitals, lambda _: None)
     async with await connect(database_url) as session:
-        held = await take_over_all(session, source.starting_positions(), "test")
+        held = await take_over_all(session, await source.starting_positions(), "test")
     running = asyncio.create_task(pipeline.run(held))
     pipeline.drain()
     async with asyncio.timeout(5):

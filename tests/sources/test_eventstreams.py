@@ -151,7 +151,7 @@ async def test_records_come_with_the_coordinates_bytes_and_times_of_the_service(
 async def test_every_stream_has_a_lane_in_every_datacentre() -> None:
     reading = Reading("http://localhost", streams=["a", "b"], datacentres=["eqiad", "codfw"], start="latest")
 
-    assert [lane.topic for lane in reading.source.starting_positions()] == ["eqiad.a", "codfw.a", "eqiad.b", "codfw.b"]
+    assert [lane.topic for lane in await reading.source.starting_positions()] == ["eqiad.a", "codfw.a", "eqiad.b", "codfw.b"]
     assert reading.source.name == "wm"
 
 
@@ -192,7 +192,7 @@ async def test_a_lane_without_a_position_is_named_too_from_the_start_on() -> Non
 async def test_lanes_start_where_the_setting_says(start: object, time: int) -> None:
     async with serving(saying(frame(EQIAD, 900, time // 1000 - NOON))) as server:
         reading = Reading(server.url, start=start)
-        assert reading.source.starting_positions() == {EAST: Position(0, time), WEST: Position(0, time)}
+        assert await reading.source.starting_positions() == {EAST: Position(0, time), WEST: Position(0, time)}
 
         assert [type(item) for item in await reading.all({})] == [Record]
     assert server.requests[0].asked == dict.fromkeys((EQIAD, CODFW), time // 1000 - 120_000)

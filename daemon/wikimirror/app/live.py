@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +27,21 @@ from wikimirror.ops.live_reports import CheckReport, RunReport, SourceRun
 from wikimirror.ops.play import law_of, scope_of
 from wikimirror.ops.reports import PlayReport
 from wikimirror.pipeline.daemon import Daemon
-from wikimirror.pipeline.housekeeping import Housekeeper
+from wikimirror.pipeline.group import ConnectAs, GroupSupervisor
+from wikimirror.pipeline.housekeeping import Housekeeper, members_of
 from wikimirror.pipeline.pipeline import Durable, Plan
 from wikimirror.pipeline.supervise import Supervisor
 from wikimirror.pipeline.waiting import patiently, resume
-from wikimirror.pipeline.writing import Connect, passes
-from wikimirror.settings import EventStreamsSettings, Reloader, Settings, require_runnable
-from wikimirror.sources import EventStreams, HttpClient, LiveSource
+from wikimirror.pipeline.writing import passes
+from wikimirror.settings import (
+    EventStreamsSettings,
+    KafkaSettings,
+    Reloader,
+    Settings,
+    SourceSettings,
+    require_runnable,
+)
+from wikimirror.sources import EventStreams, GroupSource, HttpClient, LiveSource
 from wikimirror.web.admin import AdminServer
 
 _LOG = get_logger(__name__)
@@ -79,9 +88,8 @@ def check_source(settings: Settings, name: str | None, *, seconds: float) -> Che
     chosen = _chosen(settings, name)
 
     async def work() -> CheckReport:
-        source = source_of(settings, chosen, HttpClient(settings.http.contact), Vitals(chosen))
         return await ops_check.check_source(
-            source,
+            _sampled(settings, chosen, Vitals(chosen)),
             scope_of(settings),
             record_bytes=settings.sources[chosen].record_bytes,
             seconds=seconds,
@@ -97,36 +105,57 @@ def build_daemon(
     telemetry: Telemetry,
     *,
     reloader: Reloader | None = None,
-    wrap: Callable[[LiveSource], LiveSource] = lambda source: source,
     on_durable: Callable[[Durable], None] | None = None,
 ) -> Daemon:
-    """A supervisor for each configured source. `wrap` may put something around it, `on_durable` see every batch."""
-    client, holder = HttpClient(settings.http.contact), new_holder()
-    connect = _connector(settings, place, holder, reloader)
-    supervisors = []
-    for name, source_settings in settings.sources.items():
+    """A supervisor for each configured source. `on_durable` is told of every batch."""
+    holder = new_holder()
+    supervisors: list[Supervisor | GroupSupervisor] = []
+    for name, source in settings.sources.items():
         vitals = telemetry.add(Vitals(name))
-        supervisors.append(
-            Supervisor(
-                wrap(source_of(settings, name, client, vitals)),
-                connect,
-                plan_of(settings, source_settings),
-                vitals,
-                _observer(telemetry, name, on_durable),
-                holder=holder,
-                lease=settings.lease.duration.total_seconds(),
-            )
-        )
-    housekeeper = Housekeeper(connect, keep=settings.ledger.keep, on_backlog=telemetry.note_backlog)
+        plan, observer = plan_of(settings, source), _observer(telemetry, name, on_durable)
+        if isinstance(source, KafkaSettings):
+            connect_as = _connector(settings, place, reloader)
+            vitals.shared, vitals.member_id = True, source.member_id
+            kafka = _kafka(settings, name, vitals)
+            supervisors.append(GroupSupervisor(kafka, connect_as, plan, vitals, observer, holder=holder))
+        else:
+            streams = EventStreams(name, source, HttpClient(settings.http.contact), vitals, now)
+            lease = settings.lease.duration.total_seconds()
+            connect = _connector(settings, place, reloader)(holder)
+            supervisors.append(Supervisor(streams, connect, plan, vitals, observer, holder=holder, lease=lease))
+    housekeeper = Housekeeper(
+        _connector(settings, place, reloader)(holder),
+        keep=settings.ledger.keep,
+        on_backlog=telemetry.note_backlog,
+        members=lambda: members_of(telemetry, holder),
+    )
     return Daemon(supervisors, housekeeper, drain_timeout=settings.run.drain_timeout.total_seconds())
 
 
-def source_of(settings: Settings, name: str, client: HttpClient, vitals: Vitals) -> LiveSource:
-    """The source that the settings name."""
-    return EventStreams(name, settings.sources[name], client, vitals, now)
+def _kafka(settings: Settings, name: str, vitals: Vitals) -> GroupSource:
+    from wikimirror.sources.kafka import KafkaSource  # noqa: PLC0415  # commands without Kafka need not load its client
+
+    source = settings.sources[name]
+    assert isinstance(source, KafkaSettings)  # noqa: S101  # the caller looked
+    return KafkaSource(name, source, vitals, now, memory=_memory_of(settings))
 
 
-def plan_of(settings: Settings, source: EventStreamsSettings) -> Plan:
+def _sampled(settings: Settings, name: str, vitals: Vitals) -> LiveSource:
+    """A source as `check-source` reads it: outside of any group."""
+    source = settings.sources[name]
+    if isinstance(source, EventStreamsSettings):
+        return EventStreams(name, source, HttpClient(settings.http.contact), vitals, now)
+    from wikimirror.sources.kafka import KafkaAlone  # noqa: PLC0415  # as above
+
+    return KafkaAlone(name, source, vitals, now, memory=_memory_of(settings))
+
+
+def _memory_of(settings: Settings) -> int:
+    """The share of the memory that one source has, in bytes."""
+    return int(settings.memory.bytes) // len(settings.sources)
+
+
+def plan_of(settings: Settings, source: SourceSettings) -> Plan:
     """How a source's pipeline works: it has its share of the memory."""
     return Plan(
         scope=scope_of(settings),
@@ -134,10 +163,11 @@ def plan_of(settings: Settings, source: EventStreamsSettings) -> Plan:
         batch_records=settings.apply.batch_records,
         batch_bytes=settings.apply.batch_bytes,
         batch_age=settings.apply.batch_age_ms / 1000,
-        memory=settings.memory.bytes // len(settings.sources),
+        memory=_memory_of(settings),
         longest_pause=settings.retry.longest.total_seconds(),
         record_bytes=source.record_bytes,
         halt_on_gap=source.on_gap == "halt",
+        dialects=source.dialects if isinstance(source, KafkaSettings) else {},
     )
 
 
@@ -153,11 +183,10 @@ def telemetry_of(settings: Settings) -> Telemetry:
     )
 
 
-def _connector(settings: Settings, place: Place, holder: str, reloader: Reloader | None) -> Connect:
-    """Opens sessions for writing, named for their holder, each with the secrets as their files then say them."""
-    name = name_of(holder)
+def _connector(settings: Settings, place: Place, reloader: Reloader | None) -> ConnectAs:
+    """Opens sessions for writing, named for their writer, each with the secrets as their files then say them."""
 
-    async def connect() -> Session:
+    async def connect(name: str) -> Session:
         if place.embedded or reloader is None:
             return await open_session(settings, place, idle=_IDLE, name=name)
         current = reloader.current()
@@ -170,7 +199,7 @@ def _connector(settings: Settings, place: Place, holder: str, reloader: Reloader
         there = Place(url.get_secret_value(), embedded=False)
         return await open_session(current.settings, there, idle=_IDLE, name=name)
 
-    return connect
+    return lambda writer: partial(connect, name_of(writer))
 
 
 def stop_by_signals(stop: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,10 @@ from wikimirror.cli.rendering import render_demo, render_play
 
 
 def demo(
+    source: Annotated[
+        Literal["eventstreams", "kafka"],
+        typer.Option(help="By what the simulated wiki publishes: over HTTP, or into topics of a real Kafka."),
+    ] = "eventstreams",
     for_: Annotated[
         str | None,
         typer.Option(
@@ -38,6 +42,8 @@ def demo(
 
     Without --postgres an embedded Postgres is used and emptied. With --postgres the schema must not be there yet.
 
+    With --source kafka a broker is started on this machine, which `make kafka` gets; or KAFKA_BOOTSTRAP names one.
+
     The embedded one lives under wikimirror/demo in XDG_STATE_HOME, which is ~/.local/state unless set.
 
     Exits with 3 if mirror and wiki differ or something removed is left, with 1 if a situation did not come up.
@@ -49,7 +55,7 @@ def demo(
     # Its troubles are arranged, and told in the report: unless somebody wants to see each, they are no news.
     settings = app.settings_from(config, flags, quiet=True)
     with progress("demo", quiet=as_json) as on_progress:
-        report = app.demo(settings, seconds=seconds, seed=seed, actions=actions, on_progress=on_progress)
+        report = app.demo(settings, source, seconds=seconds, seed=seed, actions=actions, on_progress=on_progress)
     give(report, render_demo, as_json=as_json)
     if report.differs:
         raise typer.Exit(3)

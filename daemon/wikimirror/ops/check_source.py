@@ -14,9 +14,9 @@ import msgspec
 from wikimirror import wire
 from wikimirror.errors import SourceUnavailable, UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
-from wikimirror.model import MICROSECONDS, Change, Position, Record
+from wikimirror.model import MICROSECONDS, Change, Record
 from wikimirror.ops.live_reports import CheckReport, TopicReport
-from wikimirror.sources import LiveSource, lane_of, position_after
+from wikimirror.sources import LiveSource, Positions, lane_of, position_after
 
 _CANARY: Final = "canary"
 _PAUSE: Final = 1.0
@@ -30,11 +30,12 @@ class _Head(msgspec.Struct):
 async def check_source(
     source: LiveSource, scope: Scope, *, record_bytes: int, seconds: float, now: Callable[[], int]
 ) -> CheckReport:
-    """Read on from a little before now for `seconds`. Raises SourceRefused; all else is told in the report.
+    """Read on from a little before now for `seconds`. Raises SourceRefused, and SourceUnavailable where the source
+    cannot even tell where to begin; all else is told in the report.
 
     `now` gives microseconds since the epoch.
     """
-    check = _Check(source, scope, record_bytes, now)
+    check = _Check(source, await source.starting_positions(), scope, record_bytes, now)
     clock = asyncio.get_running_loop().time
     started = clock()
     with suppress(TimeoutError):
@@ -44,9 +45,11 @@ async def check_source(
 
 
 class _Check:
-    def __init__(self, source: LiveSource, scope: Scope, record_bytes: int, now: Callable[[], int]) -> None:
+    def __init__(
+        self, source: LiveSource, starts: Positions, scope: Scope, record_bytes: int, now: Callable[[], int]
+    ) -> None:
         self._source, self._scope, self._record_bytes, self._now = source, scope, record_bytes, now
-        self._positions = dict.fromkeys(source.starting_positions(), Position(0, now()))
+        self._positions = {lane: start._replace(time=now()) for lane, start in starts.items()}
         self._newest = {lane.topic: 0 for lane in self._positions}
         self._connections = self._size = self._out_of_scope = self._ahead = 0
         self._behind: list[float] = []

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
-from wikimirror.model import Lost, Record
 from wikimirror.ops.reports import Freshness, OnProgress
 from wikimirror.pipeline.daemon import Daemon
 from wikimirror.pipeline.pipeline import Durable
-from wikimirror.sources import LiveSource, Positions
 
 _LOOK: Final = 0.5
 """Seconds between two tellings of progress."""
@@ -24,8 +22,8 @@ class Upstream(Protocol):
     """A day on its way to whoever reads it."""
 
     @property
-    def published(self) -> int:
-        """Records so far."""
+    def done(self) -> bool:
+        """Whether nothing more will come. Raises what ended it before."""
         ...
 
     @property
@@ -34,8 +32,8 @@ class Upstream(Protocol):
         ...
 
     @property
-    def ends(self) -> Mapping[str, int]:
-        """By topic: the position after the last record that a reader can get."""
+    def ends(self) -> Mapping[tuple[str, int], int]:
+        """By topic and partition: the position after the last record that a reader can get."""
         ...
 
     def hurry(self) -> None:
@@ -43,52 +41,29 @@ class Upstream(Protocol):
         ...
 
 
-class Watched:
-    """A source, with a note of how much of it is durable."""
+class Watch:
+    """How much of a source is durable, and how fresh its changes were when they became so."""
 
-    def __init__(self, source: LiveSource) -> None:
-        self._source = source
-        self._reached: dict[str, int] = {}
+    def __init__(self) -> None:
+        self._reached: dict[tuple[str, int], int] = {}
+        self._seconds: list[float] = []
         self.changed = asyncio.Event()
 
-    @property
-    def name(self) -> str:
-        """The source's own."""
-        return self._source.name
-
-    def starting_positions(self) -> Positions:
-        """The source's own."""
-        return self._source.starting_positions()
-
-    def read(self, positions: Positions) -> AsyncGenerator[Record | Lost]:
-        """The source's own."""
-        return self._source.read(positions)
-
-    async def acknowledge(self, positions: Positions) -> None:
-        """Note it, and tell whoever waits."""
-        self._reached.update({lane.topic: position.offset for lane, position in positions.items()})
+    def note(self, durable: Durable) -> None:
+        """Take a batch in, and tell whoever waits."""
+        for lane, position in durable.positions.items():
+            self._reached[lane.topic, lane.partition] = position.offset
+        self._seconds += [seconds for _, seconds in durable.fresh]
         self.changed.set()
-        await self._source.acknowledge(positions)
 
     @property
     def durable(self) -> int:
-        """About how many records are durable."""
+        """About how many records are durable: offsets that no reader gets count too."""
         return sum(self._reached.values())
 
-    def has(self, ends: Mapping[str, int]) -> bool:
-        """Whether everything before these positions is durable."""
-        return all(self._reached.get(topic, 0) >= end for topic, end in ends.items())
-
-
-class Stopwatch:
-    """How fresh changes were when they became durable."""
-
-    def __init__(self) -> None:
-        self._seconds: list[float] = []
-
-    def note(self, durable: Durable) -> None:
-        """Take a batch's changes in."""
-        self._seconds += [seconds for _, seconds in durable.fresh]
+    def has(self, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether everything before these positions, by topic and partition, is durable."""
+        return all(self._reached.get(place, 0) >= end for place, end in ends.items())
 
     @property
     def freshness(self) -> Freshness | None:
@@ -100,7 +75,7 @@ class Stopwatch:
 
 
 async def follow_to_the_end(
-    daemon: Daemon, source: Watched, upstream: Upstream, on_progress: OnProgress, stop: Callable[[], bool]
+    daemon: Daemon, watch: Watch, upstream: Upstream, on_progress: OnProgress, stop: Callable[[], bool]
 ) -> float:
     """Run the daemon until all of the day is published and durable, then drain it; returns the seconds that took.
 
@@ -113,15 +88,16 @@ async def follow_to_the_end(
         while not running.done():
             if stop():
                 upstream.hurry()
-            if upstream.published == upstream.total and source.has(upstream.ends):
+            if upstream.done and watch.has(upstream.ends):
                 daemon.stop()
                 break
-            source.changed.clear()
-            changed = asyncio.create_task(source.changed.wait())
+            watch.changed.clear()
+            changed = asyncio.create_task(watch.changed.wait())
             await asyncio.wait({running, changed}, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             seconds = time.monotonic() - begun
-            on_progress(source.durable, upstream.total, source.durable / max(seconds, 1e-6))
+            durable = min(watch.durable, upstream.total)
+            on_progress(durable, upstream.total, durable / max(seconds, 1e-6))
         await running
     finally:
         running.cancel()

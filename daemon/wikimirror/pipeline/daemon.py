@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from wikimirror.errors import WikimirrorError
 from wikimirror.observe.logging import get_logger
+from wikimirror.pipeline.group import GroupSupervisor
 from wikimirror.pipeline.housekeeping import Housekeeper
 from wikimirror.pipeline.supervise import Supervisor
 
@@ -22,7 +23,9 @@ class Aborted(WikimirrorError):
 class Daemon:
     """Runs until every source has drained, or one may not go on: then the others drain first."""
 
-    def __init__(self, supervisors: Sequence[Supervisor], housekeeper: Housekeeper, *, drain_timeout: float) -> None:
+    def __init__(
+        self, supervisors: Sequence[Supervisor | GroupSupervisor], housekeeper: Housekeeper, *, drain_timeout: float
+    ) -> None:
         """`drain_timeout`: seconds from the first `stop` to the abort."""
         self._supervisors = supervisors
         self._housekeeper = housekeeper

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from wikimirror.merge.law import Law
@@ -47,6 +47,8 @@ class Plan:
     longest_pause: float
     record_bytes: int = RECORD_BYTES
     halt_on_gap: bool = False
+    dialects: Mapping[str, str] = field(default_factory=dict)
+    """By topic the dialect of records that do not tell their own."""
 
 
 class Durable(NamedTuple):
@@ -56,6 +58,8 @@ class Durable(NamedTuple):
     """Of each change applied its kind, and the seconds from publication to durable."""
     seconds: float
     """From the handing over to durable, waiting for the environment included."""
+    positions: Mapping[Lane, Position]
+    """How far its lanes got with it."""
 
 
 OnDurable = Callable[[Durable], None]
@@ -151,6 +155,7 @@ class Pipeline:
             records=plan.batch_records,
             size=plan.batch_bytes,
             record_bytes=plan.record_bytes,
+            dialects=plan.dialects,
         )
         clock = asyncio.get_running_loop().time
         size, oldest, newest, due = 0, 0, 0, 0.0
@@ -214,12 +219,11 @@ class Pipeline:
         begun = vitals.monotonic()
         vitals.busy(Stage.APPLY)
         applied = await self._writer.write(taken.batch)
-        self._settle(taken, applied, vitals.monotonic() - begun)
-        await self._source.acknowledge(
-            {step.lane: Position(step.next_position, step.next_time) for step in taken.batch.advances}
-        )
+        positions = {step.lane: Position(step.next_position, step.next_time) for step in taken.batch.advances}
+        self._settle(taken, applied, vitals.monotonic() - begun, positions)
+        await self._source.acknowledge(positions)
 
-    def _settle(self, taken: _Assembled, applied: Applied, seconds: float) -> None:
+    def _settle(self, taken: _Assembled, applied: Applied, seconds: float, positions: Mapping[Lane, Position]) -> None:
         """Count it all in at one moment, so that whoever looks finds sums that add up."""
         vitals = self._vitals
         vitals.accounts.settle(
@@ -244,7 +248,7 @@ class Pipeline:
             for record, change in applied.changed
             if not record.again
         ]
-        self._on_durable(Durable(fresh, seconds))
+        self._on_durable(Durable(fresh, seconds, positions))
 
     def _tell_oldest(self) -> None:
         """The oldest record in flight: one being applied is older than one being assembled, as far as that is told."""

@@ -109,7 +109,7 @@ class Reader:
     async def _put(self, record: Record) -> None:
         vitals, size = self._vitals, size_of(record)
         if not record.again:
-            vitals.heard(record.at.topic, record.published)
+            vitals.heard(lane_of(record.at), record.published)
         if not self._budget.fits(size):
             # Waiting for room is not a stall of reading: the stage that does not get on is told by its own beat.
             vitals.idle(Stage.READ)

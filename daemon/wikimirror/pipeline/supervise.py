@@ -120,12 +120,14 @@ class Supervisor:
         lease = await acquire(session, self._source.name, self._holder, self._lease)
         if not lease.held:
             return lease
-        if ended := await evict(session, self._source.name, self._holder):
+        starts = await self._source.starting_positions()
+        if ended := await evict(session, starts, self._holder):
             _LOG.warning("ended what the former owner had left open", transactions=ended)
-        return await take_over_all(session, self._source.starting_positions(), self._holder)
+        return await take_over_all(session, starts, self._holder)
 
     async def _work(self, held: dict[Lane, Held]) -> None:
         """Run the pipeline while the lease is kept."""
+        self._vitals.hold(held)
         self._pipeline = Pipeline(self._source, self._connect, self._plan, self._vitals, self._on_durable)
         if self._draining.is_set():
             self._pipeline.drain()
@@ -144,6 +146,7 @@ class Supervisor:
         finally:
             self._vitals.positioned = False
             self._vitals.connected = False
+            self._vitals.hold(())
             for task in (working, keeper):
                 task.cancel()
             await asyncio.wait({working, keeper})

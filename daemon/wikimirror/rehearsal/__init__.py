@@ -10,7 +10,8 @@ from wikimirror.rehearsal.day import OUTSIDE, WIKIS
 from wikimirror.rehearsal.eventstreams import EventStreamsServer
 from wikimirror.rehearsal.faults import NO_FAULTS, Answer, Counts, Cut, Faults
 from wikimirror.rehearsal.log import Entry, Log
-from wikimirror.rehearsal.publishing import Publication, publish, publish_canaries
+from wikimirror.rehearsal.pacing import Publication
+from wikimirror.rehearsal.publishing import publish, publish_canaries
 from wikimirror.rehearsal.redaction import pages_to_redact, redacted_truth
 from wikimirror.rehearsal.simulation import Day, day_to_ndjson, simulate_day
 from wikimirror.rehearsal.situations import Situation

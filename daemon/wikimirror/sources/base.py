@@ -6,10 +6,12 @@ A source reads; it does not decode, decide or write. Where to start is told to i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from wikimirror.model import Coordinates, Lane, Lost, Position, Record
+from wikimirror.sources.assignment import Assignment
 
 Positions = Mapping[Lane, Position]
 """For each lane the next record to read, not the last one read."""
@@ -52,6 +54,43 @@ class Source(Protocol):
 class LiveSource(Source, Protocol):
     """A source without an end, whose lanes one daemon at a time reads, by a lease."""
 
-    def starting_positions(self) -> Positions:
+    async def starting_positions(self) -> Positions:
         """Where each lane starts that Postgres holds no position of, by the setting `start`. All lanes are named."""
+        ...
+
+
+class Membership(Protocol):
+    """A stay in a group of processes that share a source's lanes among them."""
+
+    async def assigned(self) -> Assignment:
+        """Wait for the next lanes that the group gives this process; none of them where others have them all.
+
+        The former assignment has been released by then. Raises SourceUnavailable when the stay is over and another one
+        may go better, SourceRefused when the source refuses this process.
+        """
+        ...
+
+    async def starting_positions(self, topics: Collection[str]) -> Positions:
+        """Where each lane of topics starts that were never read, by the setting `start`.
+
+        All lanes that the topics now have are named. Raises SourceUnavailable.
+        """
+        ...
+
+    async def first_positions(self, lanes: Collection[Lane]) -> Positions:
+        """The oldest that these lanes still hold: where a lane starts that came to a topic later.
+
+        Raises SourceUnavailable.
+        """
+        ...
+
+
+class GroupSource(Source, Protocol):
+    """A source without an end, whose lanes are shared among the processes that follow it, by the source itself."""
+
+    def join(self) -> AbstractAsyncContextManager[Membership]:
+        """Enter the group, until the block is left. Meanwhile `read` reads the lanes assigned.
+
+        Raises SourceUnavailable, SourceRefused. Leaving takes a bounded time.
+        """
         ...

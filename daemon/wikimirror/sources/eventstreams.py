@@ -88,7 +88,7 @@ class EventStreams:
             for datacentre in settings.datacentres
         )
 
-    def starting_positions(self) -> Positions:
+    async def starting_positions(self) -> Positions:
         """Where each lane starts that was never read, by the setting `start`. All lanes are named."""
         match self._settings.start:
             case "latest":
@@ -108,7 +108,7 @@ class EventStreams:
         refuses the request or sends a topic that was not asked for. What is held beyond the record yielded: a chunk of
         at most some 200 KB, the client's buffer of as much, and a record's beginning.
         """
-        starts = {**self.starting_positions(), **positions}
+        starts = {**await self.starting_positions(), **positions}
         intake = _Intake(Resumption(lane, starts[lane], self._overlap) for lane in self.lanes)
         ending = Ending.STOPPED
         try:

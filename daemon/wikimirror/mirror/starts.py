@@ -1,0 +1,44 @@
+"""Where lanes begin that nobody ever read: noted once, for all the lanes that a topic then has.
+
+Several processes may come to a topic at the same time, each with some of its lanes. The first of them notes where all
+begin. A lane that is not among those came later, and is read from its first record on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wikimirror.mirror.connect import Session
+from wikimirror.model import Lane, Position
+
+_KNOWN = "SELECT DISTINCT topic FROM checkpoint WHERE source = $1"
+# Rows are written in one order by all, so that two processes that start at once wait and do not deadlock.
+_NOTE = """
+INSERT INTO checkpoint (source, topic, partition, position, position_time, epoch, writer, updated_at)
+SELECT u.source, u.topic, u.partition, u.position,
+    timestamptz 'epoch' + nullif(u.time, 0) * interval '1 microsecond', 0, NULL, now()
+FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
+    AS u (source, topic, partition, position, time)
+ORDER BY u.source COLLATE "C", u.topic COLLATE "C", u.partition
+ON CONFLICT (source, topic, partition) DO NOTHING
+"""
+
+
+async def known_topics(session: Session, source: str) -> frozenset[str]:
+    """The topics of a source of which some lane has a position."""
+    async with session.transaction():
+        return frozenset(topic for (topic,) in await session.fetch(_KNOWN, source))
+
+
+async def note_starts(session: Session, starts: Mapping[Lane, Position]) -> None:
+    """Note where lanes begin, except for those that have a position already. All of them, or none."""
+    lanes = sorted(starts)
+    async with session.transaction():
+        await session.execute(
+            _NOTE,
+            [lane.source for lane in lanes],
+            [lane.topic for lane in lanes],
+            [lane.partition for lane in lanes],
+            [starts[lane].offset for lane in lanes],
+            [starts[lane].time for lane in lanes],
+        )

@@ -1,0 +1,227 @@
+"""Reading assigned partitions from the positions that Postgres holds, over one consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import cramjam
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from wikimirror.errors import SourceRefused, SourceUnavailable, WikimirrorError
+from wikimirror.model import MICROSECONDS, Coordinates, Lane, Lost, Position, Record
+from wikimirror.observe.logging import get_logger
+from wikimirror.observe.vitals import Vitals
+from wikimirror.settings import KafkaSettings
+from wikimirror.sources.base import Positions
+from wikimirror.sources.http import Ending
+from wikimirror.sources.kafka.faults import translate
+from wikimirror.sources.kafka.fetching import FetchSizes, slice_of
+from wikimirror.sources.kafka.offsets import lost_before
+from wikimirror.sources.kafka.positions import Brokers, partition_of
+
+_LOG = get_logger(__name__)
+_POLL: Final = 500
+"""Milliseconds to wait for records before looking whether the brokers answer at all."""
+_PAUSE: Final = 1.0
+"""Seconds. Who asked that long ago or longer was kept from asking."""
+_AGAIN: Final = 0.2
+"""Seconds before a position is tried again that is out of range by one answer and within it by the next."""
+_DISORDER: Final = 120 * MICROSECONDS
+"""How far the times of records may fall behind those of earlier ones: producers' clocks and delays."""
+_MILLISECOND: Final = 1000
+_END: Final = 7_258_118_400_000
+"""Milliseconds: the year 2200. What lies beyond is no time of a record."""
+_FEW: Final = 100
+"""Records taken over at once, before it is known how large they are."""
+
+
+class Seat(Protocol):
+    """From where partitions are read: a stay in a group, or none."""
+
+    consumer: AIOKafkaConsumer
+    brokers: Brokers
+
+    def fetch_sizes(self, lanes: Collection[Lane]) -> FetchSizes:
+        """How much to ask for while these lanes are read; the consumer is told."""
+        ...
+
+    def begin(self, positions: Positions) -> None:
+        """Lanes are about to be read from these positions on."""
+        ...
+
+    def hand_on(self, lane: Lane, position: int) -> None:
+        """Records before this position are taken over, to be handed on and applied."""
+        ...
+
+    def fail(self, error: WikimirrorError) -> None:
+        """Nothing more is to be had from this seat."""
+        ...
+
+    def raise_failure(self) -> None:
+        """Raise why that is so, if it is."""
+        ...
+
+
+async def read(
+    member: Seat | None,
+    positions: Positions,
+    settings: KafkaSettings,
+    vitals: Vitals,
+    now: Callable[[], int],
+) -> AsyncGenerator[Record | Lost]:
+    """As `KafkaSource.read`."""
+    if member is None:
+        raise SourceUnavailable("this process is not in the group")
+    member.raise_failure()
+    reading, ending = _Reading(member, positions, settings, now), Ending.STOPPED
+    try:
+        reading.begin()
+        while True:
+            for lost in await reading.poll():
+                yield lost
+            if reading.answered and not vitals.connected:
+                vitals.joined()
+            for record in reading.records():
+                yield record
+    except _UNREADABLE as error:
+        ending = Ending.ERROR_FRAME
+        raise SourceUnavailable(
+            f"{reading.doubtful}: what the broker sent cannot be unpacked ({type(error).__name__})",
+            remedy="It is asked for again. If that goes on, the log is damaged: mend it, or set a position after it.",
+        ) from error
+    except KafkaError as error:
+        ending = Ending.UNAVAILABLE
+        # Of the membership, or of a partition? The one ends the stay, the other is tried again.
+        member.raise_failure()
+        raise translate(error) from error
+    except (SourceUnavailable, SourceRefused):
+        ending = Ending.IDLE if reading.silent else Ending.UNAVAILABLE
+        raise
+    finally:
+        reading.stop()
+        vitals.left(ending)
+
+
+_UNREADABLE: Final = (cramjam.DecompressionError, struct.error)
+"""What aiokafka lets through of a batch that does not unpack."""
+
+
+class _Reading:
+    """One stretch of reading: from seeking to the first failure, or to the end of the assignment."""
+
+    def __init__(self, member: Seat, positions: Positions, settings: KafkaSettings, now: Callable[[], int]) -> None:
+        self._member = member
+        self._consumer = member.consumer
+        self._lanes: dict[TopicPartition, Lane] = {partition_of(lane): lane for lane in positions}
+        self._reached = {partition_of(lane): position for lane, position in positions.items()}
+        self._now = now
+        self._patience = settings.idle_timeout.total_seconds()
+        self._sizes = member.fetch_sizes(positions)
+        self._slice = _FEW
+        self._batch: Mapping[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        self._answer: tuple[int | None, ...] = ()
+        self._since = self._polled = time.monotonic()
+        self.answered = False
+        """Whether a broker answered a fetch."""
+        self.silent = False
+        """Whether none did for `idle_timeout`."""
+
+    @property
+    def doubtful(self) -> str:
+        """The lanes of which one cannot be read on, and where."""
+        return ", ".join(f"{self._lanes[each]}@{reached.offset}" for each, reached in sorted(self._reached.items()))
+
+    def begin(self) -> None:
+        """Read on from the positions, whatever was read before. A position that is out of range is told by `poll`."""
+        self._member.begin({self._lanes[each]: reached for each, reached in self._reached.items()})
+        for each, reached in self._reached.items():
+            self._consumer.seek(each, reached.offset)
+        self._consumer.resume(*self._lanes)
+
+    def stop(self) -> None:
+        """Ask the brokers for no more."""
+        assigned = self._consumer.assignment()
+        self._consumer.pause(*(each for each in self._lanes if each in assigned))
+
+    async def poll(self) -> list[Lost]:
+        """Take the next records over, to be had by `records`; what turned out to be lost."""
+        self._batch = {}
+        self._member.raise_failure()
+        asked = time.monotonic()
+        try:
+            self._batch = await self._consumer.getmany(*self._lanes, timeout_ms=_POLL, max_records=self._slice)
+        except OffsetOutOfRangeError as error:
+            ((partition, offset),) = error.args[0].items()
+            return await self._out_of_range(partition, offset)
+        for partition, messages in self._batch.items():
+            # Before any of them waits for room: what is taken over is not durable yet.
+            self._member.hand_on(self._lanes[partition], messages[-1].offset + 1)
+        self._watch(asked)
+        return []
+
+    def records(self) -> Iterator[Record]:
+        """What the last `poll` took over."""
+        received, largest = self._now(), 0
+        for partition, messages in self._batch.items():
+            lane = self._lanes[partition]
+            source, topic, number = lane
+            published = 0
+            for message in messages:
+                value, stamp = message.value, message.timestamp
+                if value is not None and len(value) > largest:
+                    largest = len(value)
+                published = stamp * _MILLISECOND if 0 < stamp < _END else 0
+                yield Record(Coordinates(source, topic, number, message.offset), value, received, published)
+            self._reached[partition] = Position(messages[-1].offset + 1, published)
+        if largest:
+            self._slice = slice_of(self._sizes.answer, largest)
+        self._batch = {}
+
+    async def _out_of_range(self, partition: TopicPartition, offset: int) -> list[Lost]:
+        """Where a lane goes on that cannot be read at its position. Only the leader's answer to a fetch counts."""
+        brokers, lane = self._member.brokers, self._lanes[partition]
+        position = Position(offset, self._reached[partition].time)
+        extent = (await brokers.extents([partition]))[partition]
+        since: int | None = extent.begin
+        if position.time and offset > extent.begin:
+            # A record may have been dated in the future: then nothing would be found, and all that is there left out.
+            newest = min(position.time, self._now())
+            since = (await brokers.since({partition: newest - _DISORDER}))[partition]
+        lost = lost_before(lane, position, extent, since)
+        if lost is None:
+            # A leader that has just taken office may not know its own end yet.
+            await asyncio.sleep(_AGAIN)
+        reached = position if lost is None else lost.until
+        self._reached[partition] = reached
+        self._member.begin({lane: reached})
+        self._consumer.seek(partition, reached.offset)
+        return [] if lost is None else [lost]
+
+    def _watch(self, asked: float) -> None:
+        """Notice brokers that answer no fetch any more: aiokafka would wait for them without a word.
+
+        The time in which nobody asked does not count: there was no room for more.
+        """
+        now = time.monotonic()
+        if asked - self._polled > _PAUSE:
+            self._since = asked
+        self._polled = now
+        answers = self._answer if self._batch else self._answers()
+        if self._batch or (answers != self._answer and any(answers)):
+            self._answer, self._since, self.answered = answers, now, True
+        elif now - self._since >= self._patience:
+            self.silent = True
+            error = SourceUnavailable(f"no broker has answered a fetch for {self._patience:.0f} s")
+            # What hangs may be aiokafka itself: only another stay is sure to help.
+            self._member.fail(error)
+            raise error
+
+    def _answers(self) -> tuple[int | None, ...]:
+        """When a fetch of each lane was last answered, by aiokafka's clock, which may step."""
+        assigned = self._consumer.assignment()
+        return tuple(self._consumer.last_poll_timestamp(each) for each in self._lanes if each in assigned)
