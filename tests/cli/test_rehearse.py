@@ -72,6 +72,17 @@ def test_a_demo_tells_a_person_the_same(run: Program, tmp_path: Path) -> None:
     assert 'wikimirror sql --schema demo "SELECT' in done.out
 
 
+def test_a_demo_over_kafka_needs_a_kafka_and_says_how_to_get_one(run: Program, tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path), "WIKIMIRROR_KAFKA_HOME": str(tmp_path / "none"), "KAFKA_BOOTSTRAP": ""}
+    done = run("demo", "--source", "kafka", "--json", env=state)
+    assert done.code == 2
+    said = done.document["error"]
+    assert said["kind"] == "ConfigurationError"
+    for needed in ("make kafka", "Java 17", "Maven", "KAFKA_BOOTSTRAP=host:port"):
+        assert needed in said["remedy"]
+    assert not (tmp_path / "wikimirror").exists(), "nothing was started for it"
+
+
 def test_what_is_played_and_a_demo_are_kept_apart(run: Program, capture: Path, tmp_path: Path) -> None:
     state = {"XDG_STATE_HOME": str(tmp_path)}
     run("demo", "--seed", "1", "--actions", "10", env=state)

@@ -20,39 +20,60 @@ from wikimirror.settings import Settings
 _LOOK = 0.02
 
 
-async def must_equal(database_url: str, day: Day, log: Log, *, set_aside: bool = False) -> None:
-    """All of a day that the log holds is in the mirror, once, as the day's truth says, and nothing else is.
+Place = tuple[str, int]
+"""Topic and partition."""
+Places = Mapping[Place, int]
+"""By topic and partition: an offset."""
 
-    Nothing may have been set aside, unless the server put records beside that cannot be read: then something must.
+
+async def must_equal(database_url: str, day: Day, log: Log, *, set_aside: bool = False) -> None:
+    """All of a day that the log holds is in the mirror. See `must_hold`."""
+    await must_hold(database_url, day, _only(log.ends), set_aside=set_aside)
+
+
+async def must_hold(database_url: str, day: Day, ends: Places, *, set_aside: bool = False, gaps: int = 0) -> None:
+    """All of a day up to these ends is in the mirror, once, as the day's truth says, and nothing else is.
+
+    Nothing may have been set aside, unless records were put beside that cannot be read: then something must.
     """
     async with await connect(database_url) as session:
         found = await compare(session, expected_of(Settings.model_construct(), day.truth))
-        assert found.differences == []
+        assert found.differences == [], found.differences[:5]
         assert found.forbidden_found == 0
         assert found.compared["page"] > 0
-        reached = await positions(session)
-        assert reached == log.ends, f"positions {reached}, but the topics end at {log.ends}"
+        reached = await places(session)
+        assert reached == dict(ends), f"positions {reached}, but the topics end at {dict(ends)}"
         async with session.transaction():
             twice = await session.fetch("SELECT change_id FROM change GROUP BY 1 HAVING count(*) > 1")
             assert twice == [], "the ledger has a change more than once"
             assert await session.fetchval("SELECT count(*) FROM change") == len(set(told(day)))
             assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
             assert await session.fetchval("SELECT count(*) > 0 FROM dead_letter") is set_aside
-            assert await session.fetchval("SELECT count(*) FROM gap") == 0
+            assert await session.fetchval("SELECT count(*) FROM gap") == gaps
+
+
+async def places(session: Session) -> dict[tuple[str, int], int]:
+    """By topic and partition: the next offset. Partitions without a record are left out."""
+    async with session.transaction():
+        rows = await session.fetch("SELECT topic, partition, position FROM checkpoint WHERE source = $1", SOURCE)
+    return {(topic, partition): position for topic, partition, position in rows if position}
 
 
 async def positions(session: Session) -> dict[str, int]:
-    """By topic: the next offset. Topics without a record are left out, as in `Log.ends`."""
-    async with session.transaction():
-        rows = await session.fetch("SELECT topic, position FROM checkpoint WHERE source = $1", SOURCE)
-    return {topic: position for topic, position in rows if position}
+    """By topic, where each has one partition: the next offset. Topics without a record are left out."""
+    return {topic: position for (topic, _), position in (await places(session)).items()}
 
 
 async def durable(database_url: str, ends: Mapping[str, int], *, within: float = DEADLINE) -> None:
+    """Wait until all before these positions of topics of one partition is durable."""
+    await durable_places(database_url, _only(ends), within=within)
+
+
+async def durable_places(database_url: str, ends: Places, *, within: float = DEADLINE) -> None:
     """Wait until all before these positions is durable."""
     deadline = time.monotonic() + within
     async with await connect(database_url) as session:
-        while not _covers(found := await positions(session), ends):
+        while not _covers(found := await places(session), ends):
             assert time.monotonic() < deadline, f"{within} s without the end: {found} of {dict(ends)}"
             await asyncio.sleep(_LOOK)
 
@@ -65,8 +86,13 @@ async def nobody_writes(database_url: str) -> AsyncIterator[None]:
         yield
 
 
-def _covers(found: Mapping[str, int], ends: Mapping[str, int]) -> bool:
-    return all(found.get(topic, 0) >= end for topic, end in ends.items())
+def _covers(found: Places, ends: Places) -> bool:
+    return all(found.get(place, 0) >= end for place, end in ends.items())
+
+
+def _only(ends: Mapping[str, int]) -> Places:
+    """The same where each topic has one partition."""
+    return {(topic, 0): end for topic, end in ends.items()}
 
 
 def accounts_add_up(report: Mapping[str, Any]) -> None:

@@ -20,12 +20,11 @@ from wikimirror.mirror.connect import connect
 from wikimirror.observe.health import Verdict
 from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.vitals import Vitals
-from wikimirror.ops.demo import Watched
+from wikimirror.ops.demo import Watch
 from wikimirror.pipeline.daemon import Daemon
 from wikimirror.pipeline.pipeline import Durable
 from wikimirror.rehearsal import Log
 from wikimirror.settings import Reloader, Settings, load
-from wikimirror.sources import LiveSource
 
 DEADLINE = 30.0
 """Seconds that anything may take, unless told otherwise."""
@@ -36,7 +35,7 @@ class Following:
     """A daemon at work."""
 
     daemon: Daemon
-    source: Watched
+    source: Watch
     telemetry: Telemetry
     task: asyncio.Task[None]
     lines: list[Any]
@@ -72,7 +71,8 @@ class Following:
 
     async def reaches(self, log: Log, within: float = DEADLINE) -> None:
         """Wait until all that is in the log is durable."""
-        await self.until(lambda: self.source.has(log.ends), within)
+        ends = {(topic, 0): end for topic, end in log.ends.items()}
+        await self.until(lambda: self.source.has(ends), within)
 
     async def drained(self) -> None:
         """Stop it in good order. What it read is accounted for, and nothing was done twice."""
@@ -88,24 +88,21 @@ async def following(config: Path) -> AsyncIterator[Following]:
     """A daemon as `run` builds it from a settings file, until it is left. The database must be migrated."""
     settings = load(config)
     telemetry = telemetry_of(settings)
-    watched: list[Watched] = []
+    watch = Watch()
     fresh: list[float] = []
 
-    def watch(source: LiveSource) -> LiveSource:
-        watched.append(Watched(source))
-        return watched[-1]
-
     def note(durable: Durable) -> None:
+        watch.note(durable)
         fresh.extend(seconds for _, seconds in durable.fresh)
 
     # As `observe.logging.configure` does: we tell attempts ourselves.
     stamina.instrumentation.set_on_retry_hooks(())
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
         reloader = Reloader(config)
-        daemon = build_daemon(settings, place_of(settings), telemetry, reloader=reloader, wrap=watch, on_durable=note)
+        daemon = build_daemon(settings, place_of(settings), telemetry, reloader=reloader, on_durable=note)
         task = asyncio.create_task(daemon.run(), name="daemon")
         try:
-            yield Following(daemon, watched[0], telemetry, task, lines, fresh)
+            yield Following(daemon, watch, telemetry, task, lines, fresh)
         finally:
             task.cancel()
             await asyncio.wait({task})

@@ -24,13 +24,11 @@ def a_day(seed: int, actions: int) -> Day:
     return simulate_day(seed, actions, out_of_scope=True)
 
 
-@dataclass
-class World:
-    """A day, the log into which it is published, the server, and an empty mirror."""
+@dataclass(kw_only=True)
+class Mirrored:
+    """A day that is or will be published, and an empty mirror."""
 
     day: Day
-    log: Log
-    server: EventStreamsServer
     database_url: str
     directory: Path
     begun: Publication | None = None
@@ -41,33 +39,26 @@ class World:
         assert self.begun is not None
         return self.begun
 
-    def publish(self, rate: float) -> None:
-        """Begin to publish the day, so many records a second."""
-        self.begun = publish(self.day, self.log, rate=rate)
-
     async def published(self) -> None:
         """Publish the rest at once."""
         self.publication.hurry()
         await self.publication
 
-    def config(self, **sections: Mapping[str, Any]) -> Path:
-        """A settings file for this wiki and mirror; keys of sections replace what it has."""
+    async def end(self) -> None:
+        """Publish no more."""
+        if self.begun is not None:
+            self.begun.cancel()
+            await asyncio.gather(self.begun, return_exceptions=True)
+
+    def written(self, source: Mapping[str, Any], sections: Mapping[str, Mapping[str, Any]]) -> Path:
+        """A settings file for this mirror and source; keys of sections replace what it has, "source" is the source."""
         settings: dict[str, dict[str, Any]] = {
-            "http": {"contact": "tests@example.org"},
             "postgres": {"url": self.database_url},
             "scope": {"wikis": list(WIKIS)},
             "admin": {"listen": "127.0.0.1:0"},
             "log": {"level": "debug"},
             "retry": {"longest": "500ms"},
-            f"sources.{SOURCE}": {
-                "type": "eventstreams",
-                "url": self.server.url,
-                "streams": list(STREAMS),
-                "start": "earliest",
-                "retention": "1h",
-                "overlap": "500ms",
-                "idle_timeout": "20s",
-            },
+            f"sources.{SOURCE}": dict(source),
         }
         for name, keys in sections.items():
             place = f"sources.{SOURCE}" if name == "source" else name
@@ -77,18 +68,41 @@ class World:
         return path
 
 
+@dataclass(kw_only=True)
+class World(Mirrored):
+    """A day, the log into which it is published, the server, and an empty mirror."""
+
+    log: Log
+    server: EventStreamsServer
+
+    def publish(self, rate: float) -> None:
+        """Begin to publish the day, so many records a second."""
+        self.begun = publish(self.day, self.log, rate=rate)
+
+    def config(self, **sections: Mapping[str, Any]) -> Path:
+        """A settings file for this wiki and mirror; keys of sections replace what it has."""
+        source = {
+            "type": "eventstreams",
+            "url": self.server.url,
+            "streams": list(STREAMS),
+            "start": "earliest",
+            "retention": "1h",
+            "overlap": "500ms",
+            "idle_timeout": "20s",
+        }
+        return self.written(source, {"http": {"contact": "tests@example.org"}, **sections})
+
+
 @asynccontextmanager
 async def serve(day: Day, database_url: str, directory: Path) -> AsyncIterator[World]:
     """Serve a day that is still to be published."""
     log = Log()
     async with EventStreamsServer(log) as server:
-        world = World(day, log, server, database_url, directory)
+        world = World(day=day, log=log, server=server, database_url=database_url, directory=directory)
         try:
             yield world
         finally:
-            if world.begun is not None and not world.begun.done:
-                world.begun.cancel()
-                await asyncio.gather(world.begun, return_exceptions=True)
+            await world.end()
 
 
 def _table(name: str, keys: Mapping[str, Any]) -> str:

@@ -122,6 +122,20 @@ async def test_a_paused_publication_can_hurry(short: Day) -> None:
     assert await finished(publication) < 2
 
 
+async def test_a_held_publication_waits_at_its_share_and_then_goes_on_at_its_pace(short: Day) -> None:
+    publication = publish(short, Log(), seconds=1.0)
+    publication.hold(0.2)
+    await eventually(lambda: publication.published == round(0.2 * publication.total))
+    publication.hurry()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await asyncio.shield(publication)
+    assert publication.published == round(0.2 * publication.total)
+    publication.hold()
+    assert await finished(publication) < 2
+    publication.result()
+
+
 async def test_a_cancelled_publication_stays_where_it_is(short: Day) -> None:
     log = Log()
     publication = publish(short, log, seconds=60)

@@ -116,7 +116,7 @@ def build_daemon(
         if isinstance(source, KafkaSettings):
             connect_as = _connector(settings, place, reloader)
             vitals.shared, vitals.member_id = True, source.member_id
-            kafka = _kafka(settings, name, vitals)
+            kafka = _kafka(settings, name, vitals, reloader)
             supervisors.append(GroupSupervisor(kafka, connect_as, plan, vitals, observer, holder=holder))
         else:
             streams = EventStreams(name, source, HttpClient(settings.http.contact), vitals, now)
@@ -132,12 +132,16 @@ def build_daemon(
     return Daemon(supervisors, housekeeper, drain_timeout=settings.run.drain_timeout.total_seconds())
 
 
-def _kafka(settings: Settings, name: str, vitals: Vitals) -> GroupSource:
+def _kafka(settings: Settings, name: str, vitals: Vitals, reloader: Reloader | None) -> GroupSource:
+    """A source of Kafka; each time it joins its group it has the secrets as their files then say them."""
     from wikimirror.sources.kafka import KafkaSource  # noqa: PLC0415  # commands without Kafka need not load its client
 
-    source = settings.sources[name]
-    assert isinstance(source, KafkaSettings)  # noqa: S101  # the caller looked
-    return KafkaSource(name, source, vitals, now, memory=_memory_of(settings))
+    def now_in_force() -> KafkaSettings:
+        source = (settings if reloader is None else _reloaded(reloader)).sources[name]
+        assert isinstance(source, KafkaSettings)  # noqa: S101  # the caller looked, and a source's type never changes
+        return source
+
+    return KafkaSource(name, now_in_force, vitals, now, memory=_memory_of(settings))
 
 
 def _sampled(settings: Settings, name: str, vitals: Vitals) -> LiveSource:
@@ -189,17 +193,23 @@ def _connector(settings: Settings, place: Place, reloader: Reloader | None) -> C
     async def connect(name: str) -> Session:
         if place.embedded or reloader is None:
             return await open_session(settings, place, idle=_IDLE, name=name)
-        current = reloader.current()
-        if current.fault is not None:
-            _LOG.warning("the settings as they are now cannot be used; the former ones stay", reason=str(current.fault))
-        if current.needs_restart:
-            _LOG.warning("settings have changed that only a restart takes up", keys=list(current.needs_restart))
-        url = current.settings.postgres.url
+        current = _reloaded(reloader)
+        url = current.postgres.url
         assert url is not None  # noqa: S101  # a place that is not embedded has one, and keeps it
         there = Place(url.get_secret_value(), embedded=False)
-        return await open_session(current.settings, there, idle=_IDLE, name=name)
+        return await open_session(current, there, idle=_IDLE, name=name)
 
     return lambda writer: partial(connect, name_of(writer))
+
+
+def _reloaded(reloader: Reloader) -> Settings:
+    """The settings with the secrets as their files now say them; what else changed is told."""
+    current = reloader.current()
+    if current.fault is not None:
+        _LOG.warning("the settings as they are now cannot be used; the former ones stay", reason=str(current.fault))
+    if current.needs_restart:
+        _LOG.warning("settings have changed that only a restart takes up", keys=list(current.needs_restart))
+    return current.settings
 
 
 def stop_by_signals(stop: Callable[[], None]) -> None:

@@ -1,12 +1,14 @@
 """Where lanes begin that nobody ever read: noted once, for all the lanes that a topic then has.
 
 Several processes may come to a topic at the same time, each with some of its lanes. The first of them notes where all
-begin. A lane that is not among those came later, and is read from its first record on.
+begin. A lane that is not among those came later, and is read from its first record on. So one that came in between,
+when another process has noted the topic already, must not be noted as if it had been there from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 
 from wikimirror.mirror.connect import Session
 from wikimirror.model import Lane, Position
@@ -21,7 +23,12 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
     AS u (source, topic, partition, position, time)
 ORDER BY u.source COLLATE "C", u.topic COLLATE "C", u.partition
 ON CONFLICT (source, topic, partition) DO NOTHING
+RETURNING topic
 """
+
+
+class _Late(Exception):
+    """Another process was first."""
 
 
 async def known_topics(session: Session, source: str) -> frozenset[str]:
@@ -30,15 +37,26 @@ async def known_topics(session: Session, source: str) -> frozenset[str]:
         return frozenset(topic for (topic,) in await session.fetch(_KNOWN, source))
 
 
-async def note_starts(session: Session, starts: Mapping[Lane, Position]) -> None:
-    """Note where lanes begin, except for those that have a position already. All of them, or none."""
+async def note_starts(session: Session, starts: Mapping[Lane, Position], *, together: Collection[str] = ()) -> bool:
+    """Note where lanes begin, except for those that have a position already. All of them, or none.
+
+    `together`: topics of which no lane had a position before. False, and nothing is noted, where another process noted
+    some lanes of such a topic meanwhile and there are more of them now: these came later.
+    """
     lanes = sorted(starts)
-    async with session.transaction():
-        await session.execute(
-            _NOTE,
-            [lane.source for lane in lanes],
-            [lane.topic for lane in lanes],
-            [lane.partition for lane in lanes],
-            [starts[lane].offset for lane in lanes],
-            [starts[lane].time for lane in lanes],
-        )
+    try:
+        async with session.transaction():
+            rows = await session.fetch(
+                _NOTE,
+                [lane.source for lane in lanes],
+                [lane.topic for lane in lanes],
+                [lane.partition for lane in lanes],
+                [starts[lane].offset for lane in lanes],
+                [starts[lane].time for lane in lanes],
+            )
+            noted, wanted = Counter(topic for (topic,) in rows), Counter(lane.topic for lane in lanes)
+            if any(0 < noted[topic] < wanted[topic] for topic in together):
+                raise _Late  # noqa: TRY301  # rolls all of it back
+    except _Late:
+        return False
+    return True

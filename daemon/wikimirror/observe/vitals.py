@@ -151,7 +151,7 @@ class Vitals:
     newest: dict[Lane, Newest] = field(default_factory=dict)
     """Of the lanes held that brought a record which tells when it was published."""
     records_behind: dict[Lane, int] = field(default_factory=dict)
-    """From the next record to read to the lane's end. Only of lanes held whose source tells their end."""
+    """Records that are not durable yet, to the lane's end. Only of lanes held whose source tells their end."""
     behind_since: dict[Lane, float] = field(default_factory=dict)
     """Monotonic: since when a lane has not been read to its end."""
     rebalances: int = 0
@@ -229,12 +229,17 @@ class Vitals:
         return sum(told.values()) if told and len(told) == self.lanes else None
 
     def told_end(self, lane: Lane, records: int) -> None:
-        """The source tells how many records of a lane follow the next one to read, itself included."""
+        """The source tells how many records of a lane are not durable yet."""
         self.records_behind[lane] = records
         if records:
             self.behind_since.setdefault(lane, self.monotonic())
         else:
             self.behind_since.pop(lane, None)
+
+    def forget_end(self, lane: Lane) -> None:
+        """The source does not tell a lane's end for now."""
+        self.records_behind.pop(lane, None)
+        self.behind_since.pop(lane, None)
 
     def heard(self, lane: Lane, published_us: int) -> None:
         """A record of a lane was read for the first time, published at that time (0: not told).

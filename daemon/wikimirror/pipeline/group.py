@@ -132,7 +132,9 @@ class GroupSupervisor:
                     assignment = await self._unless(member.assigned(), self._draining)
                     if assignment is None:
                         return
-                    resume(self._vitals, Waiting.SOURCE, _LOG)
+                    if not assignment.lanes:
+                        # Whoever has lanes is only through with the waiting when it reads.
+                        resume(self._vitals, Waiting.SOURCE, _LOG)
                     assigned = self._accepted = True
                     await self._take(member, assignment)
         except (SourceUnavailable, SourceRefused) as error:
@@ -233,11 +235,14 @@ class GroupSupervisor:
     async def _position(self, session: Session, member: Membership, new: list[Lane]) -> None:
         """Note where lanes begin that nobody ever read: those of a new topic all together, by the setting `start`."""
         known = await known_topics(session, self._source.name)
-        starts = dict(await member.starting_positions({lane.topic for lane in new} - known))
+        unread = {lane.topic for lane in new} - known
+        starts = dict(await member.starting_positions(unread))
         starts.update(await member.first_positions([lane for lane in new if lane.topic in known]))
         if unknown := [str(lane) for lane in new if lane not in starts]:
             raise SourceUnavailable(f"the brokers do not tell yet where {', '.join(unknown)} begins")
-        await note_starts(session, starts)
+        if not await note_starts(session, starts, together=unread):
+            # Another process was there first, and a lane came since.
+            await self._position(session, member, new)
 
     async def _unless(self, work: Coroutine[Any, Any, T], *events: asyncio.Event) -> T | None:
         """The result of `work`, or None when one of the events comes first: then it is stopped where it is."""

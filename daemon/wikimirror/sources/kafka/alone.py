@@ -70,8 +70,8 @@ class KafkaAlone:
         consumer = await start_consumer(self._settings, group=False)
         try:
             consumer.assign([partition_of(lane) for lane in positions])
-            seat = _Seat(Brokers(self._name, self._settings, consumer), consumer, self._memory)
-            items = read(seat, positions, self._settings, self._vitals, self._now)
+            seat = _Seat(self._name, self._settings, consumer, self._memory)
+            items = read(seat, positions, self._vitals, self._now)
             try:
                 async for item in items:
                     yield self._marked(item)
@@ -92,9 +92,10 @@ class KafkaAlone:
 class _Seat:
     """As reading.Seat, for whoever nobody waits for."""
 
-    def __init__(self, brokers: Brokers, consumer: AIOKafkaConsumer, memory: int) -> None:
-        self.brokers = brokers
+    def __init__(self, source: str, settings: KafkaSettings, consumer: AIOKafkaConsumer, memory: int) -> None:
+        self.brokers = Brokers(source, settings, consumer)
         self.consumer = consumer
+        self.patience = settings.idle_timeout.total_seconds()
         self._memory = memory
         self._failure: WikimirrorError | None = None
 

@@ -42,6 +42,7 @@ class KafkaMembership:
     ) -> None:
         self.consumer = consumer
         self.brokers = Brokers(source, settings, consumer)
+        self.patience = settings.idle_timeout.total_seconds()
         self.upkeep = Upkeep(settings, consumer, self.brokers, vitals, self.fail)
         self._source = source
         self._settings = settings
@@ -167,6 +168,8 @@ async def stay(
     try:
         if displaced:
             await membership.require_own_name()
+        # Of a topic that may not be read the group tells nothing, and gives out the others: that is no way to begin.
+        await membership.brokers.lanes()
         # aiokafka matches a pattern from the beginning on; ours must match the whole name.
         pattern = None if settings.topic_pattern is None else f"(?:{settings.topic_pattern})\\Z"
         consumer.subscribe(settings.topics, pattern=pattern, listener=membership.listener)

@@ -10,13 +10,12 @@ from typing import Any, Final, Protocol
 
 import cramjam
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, KafkaError, OffsetOutOfRangeError
 
 from wikimirror.errors import SourceRefused, SourceUnavailable, WikimirrorError
 from wikimirror.model import MICROSECONDS, Coordinates, Lane, Lost, Position, Record
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Vitals
-from wikimirror.settings import KafkaSettings
 from wikimirror.sources.base import Positions
 from wikimirror.sources.http import Ending
 from wikimirror.sources.kafka.faults import translate
@@ -45,6 +44,8 @@ class Seat(Protocol):
 
     consumer: AIOKafkaConsumer
     brokers: Brokers
+    patience: float
+    """Seconds for which no broker may answer a fetch."""
 
     def fetch_sizes(self, lanes: Collection[Lane]) -> FetchSizes:
         """How much to ask for while these lanes are read; the consumer is told."""
@@ -70,7 +71,6 @@ class Seat(Protocol):
 async def read(
     member: Seat | None,
     positions: Positions,
-    settings: KafkaSettings,
     vitals: Vitals,
     now: Callable[[], int],
 ) -> AsyncGenerator[Record | Lost]:
@@ -78,7 +78,7 @@ async def read(
     if member is None:
         raise SourceUnavailable("this process is not in the group")
     member.raise_failure()
-    reading, ending = _Reading(member, positions, settings, now), Ending.STOPPED
+    reading, ending = _Reading(member, positions, now), Ending.STOPPED
     try:
         reading.begin()
         while True:
@@ -91,7 +91,7 @@ async def read(
     except _UNREADABLE as error:
         ending = Ending.ERROR_FRAME
         raise SourceUnavailable(
-            f"{reading.doubtful}: what the broker sent cannot be unpacked ({type(error).__name__})",
+            f"{reading.doubtful(error)}: what the broker sent cannot be unpacked ({type(error).__name__})",
             remedy="It is asked for again. If that goes on, the log is damaged: mend it, or set a position after it.",
         ) from error
     except KafkaError as error:
@@ -107,22 +107,24 @@ async def read(
         vitals.left(ending)
 
 
-_UNREADABLE: Final = (cramjam.DecompressionError, struct.error)
-"""What aiokafka lets through of a batch that does not unpack."""
+_UNREADABLE: Final = (cramjam.DecompressionError, struct.error, CorruptRecordException)
+"""What aiokafka raises of a batch that does not unpack, or whose checksum is wrong."""
 
 
 class _Reading:
     """One stretch of reading: from seeking to the first failure, or to the end of the assignment."""
 
-    def __init__(self, member: Seat, positions: Positions, settings: KafkaSettings, now: Callable[[], int]) -> None:
+    def __init__(self, member: Seat, positions: Positions, now: Callable[[], int]) -> None:
         self._member = member
         self._consumer = member.consumer
         self._lanes: dict[TopicPartition, Lane] = {partition_of(lane): lane for lane in positions}
         self._reached = {partition_of(lane): position for lane, position in positions.items()}
         self._now = now
-        self._patience = settings.idle_timeout.total_seconds()
+        self._patience = member.patience
         self._sizes = member.fetch_sizes(positions)
         self._slice = _FEW
+        self._singly = 0
+        """How many records more are taken over one by one."""
         self._batch: Mapping[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
         self._answer: tuple[int | None, ...] = ()
         self._since = self._polled = time.monotonic()
@@ -131,17 +133,20 @@ class _Reading:
         self.silent = False
         """Whether none did for `idle_timeout`."""
 
-    @property
-    def doubtful(self) -> str:
-        """The lanes of which one cannot be read on, and where."""
-        return ", ".join(f"{self._lanes[each]}@{reached.offset}" for each, reached in sorted(self._reached.items()))
+    def doubtful(self, error: BaseException) -> str:
+        """The lane that cannot be read on, and where; all of them if the error does not tell which."""
+        told = [each for each in self._lanes if str(each) in str(error)] or self._lanes
+        return ", ".join(f"{self._lanes[each]}@{self._reached[each].offset}" for each in sorted(told))
 
     def begin(self) -> None:
         """Read on from the positions, whatever was read before. A position that is out of range is told by `poll`."""
         self._member.begin({self._lanes[each]: reached for each, reached in self._reached.items()})
+        self._seek()
+        self._consumer.resume(*self._lanes)
+
+    def _seek(self) -> None:
         for each, reached in self._reached.items():
             self._consumer.seek(each, reached.offset)
-        self._consumer.resume(*self._lanes)
 
     def stop(self) -> None:
         """Ask the brokers for no more."""
@@ -153,11 +158,21 @@ class _Reading:
         self._batch = {}
         self._member.raise_failure()
         asked = time.monotonic()
+        most = 1 if self._singly else self._slice
         try:
-            self._batch = await self._consumer.getmany(*self._lanes, timeout_ms=_POLL, max_records=self._slice)
+            self._batch = await self._consumer.getmany(*self._lanes, timeout_ms=_POLL, max_records=most)
+        except _UNREADABLE:
+            if self._singly:
+                raise
+            # aiokafka drops what it had taken over from before such a batch. One by one all of that is to be had, and
+            # then the position is that of the batch.
+            self._singly = self._slice * len(self._lanes)
+            self._seek()
+            return []
         except OffsetOutOfRangeError as error:
             ((partition, offset),) = error.args[0].items()
             return await self._out_of_range(partition, offset)
+        self._singly = max(0, self._singly - 1)
         for partition, messages in self._batch.items():
             # Before any of them waits for room: what is taken over is not durable yet.
             self._member.hand_on(self._lanes[partition], messages[-1].offset + 1)

@@ -20,9 +20,17 @@ class KafkaSource:
     """Topics of one cluster, read as a member of a group. One stay and one `read` at a time."""
 
     def __init__(
-        self, name: str, settings: KafkaSettings, vitals: Vitals, now: Callable[[], int], *, memory: int
+        self,
+        name: str,
+        settings: Callable[[], KafkaSettings],
+        vitals: Vitals,
+        now: Callable[[], int],
+        *,
+        memory: int,
     ) -> None:
-        """`now` gives microseconds since the epoch; `memory` is what this source may hold, in bytes (promise P6)."""
+        """`settings` gives them as they are at each joining: a secret may have changed since. `now` gives microseconds
+        since the epoch; `memory` is what this source may hold, in bytes (promise P6).
+        """
         self._name = name
         self._settings = settings
         self._vitals = vitals
@@ -39,7 +47,7 @@ class KafkaSource:
     @asynccontextmanager
     async def join(self) -> AsyncIterator[KafkaMembership]:
         """Enter the group until the block is left. Raises ConfigurationError, SourceUnavailable, SourceRefused."""
-        joining = stay(self._name, self._settings, self._memory, self._vitals, displaced=self._displaced)
+        joining = stay(self._name, self._settings(), self._memory, self._vitals, displaced=self._displaced)
         async with joining as member:
             self._member = member
             try:
@@ -55,7 +63,7 @@ class KafkaSource:
         in the group is over; SourceRefused when they refuse. What is held beyond the record yielded: one answer of each
         broker, and a slice of it.
         """
-        return read(self._member, positions, self._settings, self._vitals, self._now)
+        return read(self._member, positions, self._vitals, self._now)
 
     async def acknowledge(self, positions: Positions) -> None:
         """Take note; the group is told every `acknowledge_interval`."""

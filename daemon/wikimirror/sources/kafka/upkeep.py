@@ -28,7 +28,7 @@ _FAREWELL: Final = 3.0
 
 
 class Upkeep:
-    """Runs until it is cancelled. What fails is done again; what fails for `idle_timeout` ends the stay."""
+    """Runs until it is cancelled. What fails is done again; if nothing is answered for `idle_timeout`, the stay is over."""
 
     def __init__(
         self,
@@ -80,20 +80,22 @@ class Upkeep:
 
     async def _keep_up(self, notice: Callable[[], None]) -> None:
         clock = asyncio.get_running_loop().time
-        well = acknowledged = clock()
-        looked_for_topics: float | None = None
+        acknowledged = clock()
+        looked: float | None = None
+        failing: float | None = None
         while True:
             notice()
             try:
-                if looked_for_topics is None or clock() - looked_for_topics >= self._interval:
-                    looked_for_topics = clock()
+                if looked is None or clock() - looked >= self._interval:
                     await self.look_for_topics()
-                await self._look_at_ends()
-                well = clock()
+                    looked, failing = clock(), None
             except (SourceUnavailable, SourceRefused) as error:
-                looked_for_topics = None
-                if clock() - well >= self._settings.idle_timeout.total_seconds():
+                looked, failing = None, clock() if failing is None else failing
+                if clock() - failing >= self._settings.idle_timeout.total_seconds():
                     self._fail(error)
+            if not await self._look_at_ends():
+                # Perhaps no broker answers, perhaps just one partition has no leader: the other question tells.
+                looked = None
             if clock() - acknowledged >= self._settings.acknowledge_interval.total_seconds():
                 acknowledged = clock()
                 await self.acknowledge()
@@ -117,11 +119,17 @@ class Upkeep:
     def _interval(self) -> float:
         return self._settings.metadata_interval.total_seconds()
 
-    async def _look_at_ends(self) -> None:
+    async def _look_at_ends(self) -> bool:
+        """Tell how far the lanes are from their ends, or that this is not known; whether it is."""
         read = {lane: self._lanes[lane] for lane in self._handed_on if lane in self._lanes}
         if not read:
-            return
-        ends = await self._brokers.ends(read.values())
+            return True
+        try:
+            ends = await self._brokers.ends(read.values())
+        except (SourceUnavailable, SourceRefused):
+            for lane in read:
+                self._vitals.forget_end(lane)
+            return False
         for lane, partition in read.items():
             # Meanwhile another assignment may have begun.
             if lane in self._handed_on and partition in self._consumer.assignment():
@@ -129,6 +137,7 @@ class Upkeep:
                     position = await self._consumer.position(partition)
                     handed_on, durable = self._handed_on[lane], self._durable[lane]
                     self._vitals.told_end(lane, records_behind(ends[partition], position, handed_on, durable))
+        return True
 
     async def look_for_topics(self) -> None:
         """Tell which topics of the settings are there. Raises SourceUnavailable, SourceRefused."""
