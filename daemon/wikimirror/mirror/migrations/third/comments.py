@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+TYPE_COMMENTS: Final = {
+    "page_values": "The columns of page that the daemon writes, for its own use.",
+    "revision_values": "The columns of revision that the daemon writes, for its own use.",
+}
+
 COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
     "member": (
         "TABLE",
@@ -20,7 +25,7 @@ COMMENTS: Final[dict[str, tuple[str, str, dict[str, str]]]] = {
             "state": "What it is doing, as its probes say: current, catching_up, silent, waiting, stalled and others.",
             "lanes": "How many lanes it holds.",
             "seconds_behind": "How long ago that was published which becomes durable next; null while not known.",
-            "records_behind": "Records of its lanes not read yet; null where the source does not tell its end.",
+            "records_behind": "Records of its lanes that are not durable yet; null where the source does not tell its end.",
             "in_flight": "Records read of which nothing is durable yet.",
             "version": "The version of the program.",
             "started_at": "When it first told of itself, by the server's clock.",

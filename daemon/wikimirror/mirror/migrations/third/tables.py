@@ -4,6 +4,51 @@ from __future__ import annotations
 
 from typing import Final
 
+# The rows that a batch changes travel as arrays of these: all columns that are written, in the order in which they are. They
+# are no row types of the tables, so that a column that is added later does not stop the program before it.
+TYPES: Final = (
+    """
+CREATE TYPE page_values AS (
+    wiki_id text,
+    page_id bigint,
+    state text,
+    title text,
+    namespace_id int,
+    is_redirect boolean,
+    rev_id bigint,
+    rev_dt timestamptz,
+    deleted_at timestamptz,
+    url text,
+    wikibase_item_id text,
+    published timestamptz,
+    stamp_clock smallint,
+    stamp_time bigint,
+    stamp_id bytea,
+    registers jsonb
+)""",
+    """
+CREATE TYPE revision_values AS (
+    wiki_id text,
+    rev_id bigint,
+    page_id bigint,
+    parent_rev_id bigint,
+    rev_dt timestamptz,
+    editor_name text,
+    editor_id bigint,
+    comment text,
+    is_minor boolean,
+    sha1 text,
+    size bigint,
+    content_model text,
+    content_visible boolean,
+    editor_visible boolean,
+    comment_visible boolean,
+    stamp_clock smallint,
+    stamp_time bigint,
+    stamp_id bytea,
+    registers jsonb
+)""",
+)
 TABLES: Final = (
     """
 CREATE TABLE member (
