@@ -102,6 +102,31 @@ async def test_while_nobody_polls_one_answer_of_the_broker_is_held_whatever_the_
         assert set(map(str, requests.sizes[1:])) == {str((700 * KIB, {250 * KIB}))}
 
 
+async def test_what_is_taken_over_is_unpacked_one_by_one_however_well_it_was_compressed(
+    kafka: str, make_topic: MakeTopic, group: str
+) -> None:
+    topic, text = await make_topic(1), b"x" * 3_000_000
+    partition = TopicPartition(topic, 0)
+    # Some kilobytes on the way, 60 MB in memory.
+    await produce(kafka, topic, [(0, None, text, 1)] * 20, compression_type="zstd", max_request_size=2**26)
+    async with consuming(settings_of(kafka, group, topic)) as consumer:
+        driver.bound(consumer, FetchSizes(4 * KIB * KIB, 4 * KIB * KIB))
+        consumer.assign([partition])
+        consumer.seek(partition, 0)
+        offsets: list[int] = []
+        while len(offsets) < 20:
+            async with asyncio.timeout(DEADLINE):
+                first = await consumer.getmany(partition, timeout_ms=500, max_records=1)
+            taken = [record for records in first.values() for record in records]
+            if taken:
+                taken += [record for _, record in driver.unpack(consumer, {partition}, size=4 * KIB * KIB, most=500)]
+            assert len(taken) <= 3, f"{len(taken)} records of 3 MB were unpacked at once"
+            offsets += [record.offset for record in taken]
+        assert offsets == list(range(20))
+        few = await consumer.getmany(partition, timeout_ms=100)
+        assert few == {}
+
+
 async def test_a_member_is_forgotten_once_the_group_dropped_it_and_not_in_an_ordinary_rebalance(
     kafka: str, make_topic: MakeTopic, group: str
 ) -> None:

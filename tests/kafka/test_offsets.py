@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wikimirror.model import Lane, Lost, Position
-from wikimirror.sources.kafka.fetching import fetch_sizes, slice_of
+from wikimirror.sources.kafka.fetching import fetch_sizes
 from wikimirror.sources.kafka.offsets import Extent, lost_before, records_behind
 
 LANE = Lane("kafka", "pages", 3)
@@ -84,13 +84,6 @@ def test_all_brokers_together_never_send_more_than_an_eighth_of_the_memory_or_th
     answer, partition = fetch_sizes(memory, partitions, brokers)
     assert 256 * KIB <= partition <= answer <= 8 * MIB
     assert answer * brokers <= max(memory // 8, 256 * KIB * brokers)
-
-
-@given(answer=st.integers(1, 2**30), largest=st.integers(0, 2**40))
-def test_a_slice_is_of_some_records_and_of_no_more_bytes_than_an_answer(answer: int, largest: int) -> None:
-    found = slice_of(answer, largest)
-    assert 1 <= found <= 500
-    assert found == 1 or found * largest <= answer
 
 
 @pytest.mark.parametrize(

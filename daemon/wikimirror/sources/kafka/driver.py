@@ -7,15 +7,16 @@ silence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -43,6 +44,29 @@ def bound(consumer: AIOKafkaConsumer, sizes: FetchSizes) -> None:
     fetcher._fetch_max_bytes = sizes.answer  # noqa: SLF001  # as above
     fetcher._max_partition_fetch_bytes = sizes.partition  # noqa: SLF001  # as above
     fetcher._prefetch_backoff = _NEVER  # noqa: SLF001  # as above
+
+
+def unpack(
+    consumer: AIOKafkaConsumer, partitions: Container[TopicPartition], *, size: int, most: int
+) -> Iterator[tuple[TopicPartition, ConsumerRecord[Any, Any]]]:
+    """Take over what is held already, one by one and without waiting: until so many bytes, or `most` records.
+
+    aiokafka's `getmany` unpacks all that it gives before it gives any: hundreds of large records where they compress
+    well. Raises what unpacking raises, after all that is before it. An error that is held is left for `getmany`.
+    """
+    fetcher: Any = consumer._fetcher  # noqa: SLF001  # this module is for that
+    for partition, held in list(fetcher._records.items()):  # noqa: SLF001  # as above
+        if partition not in partitions or not isinstance(held, FetchResult):
+            continue
+        while most > 0 and size > 0:
+            record = held.getone()
+            if record is None:
+                if fetcher._records.get(partition) is held:  # noqa: SLF001  # as above
+                    del fetcher._records[partition]  # noqa: SLF001  # as above
+                    fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001  # as above: more may be asked for
+                break
+            size, most = size - len(record.value or b""), most - 1
+            yield partition, record
 
 
 def is_forgotten(consumer: AIOKafkaConsumer) -> bool:

@@ -12,8 +12,6 @@ _LEAST: Final = 256 * 1024
 _MOST: Final = 8 * 1024 * 1024
 _FAIRNESS: Final = 4
 """An answer has room for so many partitions, so that one with a long backlog does not shut the others out."""
-_SLICE: Final = 500
-"""Records taken over at once."""
 
 
 class FetchSizes(NamedTuple):
@@ -29,11 +27,3 @@ def fetch_sizes(memory: int, partitions: int, brokers: int) -> FetchSizes:
     """The sizes for a source that has `memory` bytes, with so many partitions, which so many brokers lead."""
     answer = min(_MOST, max(_LEAST, memory // _SHARE // max(1, brokers)))
     return FetchSizes(answer, answer if partitions <= 1 else max(_LEAST, answer // min(_FAIRNESS, partitions)))
-
-
-def slice_of(answer: int, largest: int) -> int:
-    """How many records to take over at once, where the largest of late had so many bytes: at least 1.
-
-    What is taken over is counted against the memory only as it is handed on, one by one.
-    """
-    return max(1, min(_SLICE, answer // max(1, largest)))

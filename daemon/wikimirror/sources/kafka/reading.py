@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 import cramjam
@@ -18,8 +19,9 @@ from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Vitals
 from wikimirror.sources.base import Positions
 from wikimirror.sources.http import Ending
+from wikimirror.sources.kafka import driver
 from wikimirror.sources.kafka.faults import translate
-from wikimirror.sources.kafka.fetching import FetchSizes, slice_of
+from wikimirror.sources.kafka.fetching import FetchSizes
 from wikimirror.sources.kafka.offsets import lost_before
 from wikimirror.sources.kafka.positions import Brokers, partition_of
 
@@ -35,8 +37,8 @@ _DISORDER: Final = 120 * MICROSECONDS
 _MILLISECOND: Final = 1000
 _END: Final = 7_258_118_400_000
 """Milliseconds: the year 2200. What lies beyond is no time of a record."""
-_FEW: Final = 100
-"""Records taken over at once, before it is known how large they are."""
+_SLICE: Final = 500
+"""Records taken over at once, if they are small. What is taken over counts against the memory as it is handed on."""
 
 
 class Seat(Protocol):
@@ -122,10 +124,7 @@ class _Reading:
         self._now = now
         self._patience = member.patience
         self._sizes = member.fetch_sizes(positions)
-        self._slice = _FEW
-        self._singly = 0
-        """How many records more are taken over one by one."""
-        self._batch: Mapping[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
+        self._batch: dict[TopicPartition, list[ConsumerRecord[Any, Any]]] = {}
         self._answer: tuple[int | None, ...] = ()
         self._since = self._polled = time.monotonic()
         self.answered = False
@@ -158,21 +157,19 @@ class _Reading:
         self._batch = {}
         self._member.raise_failure()
         asked = time.monotonic()
-        most = 1 if self._singly else self._slice
         try:
-            self._batch = await self._consumer.getmany(*self._lanes, timeout_ms=_POLL, max_records=most)
-        except _UNREADABLE:
-            if self._singly:
-                raise
-            # aiokafka drops what it had taken over from before such a batch. One by one all of that is to be had, and
-            # then the position is that of the batch.
-            self._singly = self._slice * len(self._lanes)
-            self._seek()
-            return []
+            # The first one alone: what is wrong with it is told, and where.
+            self._batch = await self._consumer.getmany(*self._lanes, timeout_ms=_POLL, max_records=1)
         except OffsetOutOfRangeError as error:
             ((partition, offset),) = error.args[0].items()
             return await self._out_of_range(partition, offset)
-        self._singly = max(0, self._singly - 1)
+        if self._batch:
+            # A batch that does not unpack is the first at the next poll.
+            with suppress(*_UNREADABLE):
+                for partition, message in driver.unpack(
+                    self._consumer, self._lanes, size=self._sizes.answer, most=_SLICE
+                ):
+                    self._batch.setdefault(partition, []).append(message)
         for partition, messages in self._batch.items():
             # Before any of them waits for room: what is taken over is not durable yet.
             self._member.hand_on(self._lanes[partition], messages[-1].offset + 1)
@@ -181,20 +178,16 @@ class _Reading:
 
     def records(self) -> Iterator[Record]:
         """What the last `poll` took over."""
-        received, largest = self._now(), 0
+        received = self._now()
         for partition, messages in self._batch.items():
             lane = self._lanes[partition]
             source, topic, number = lane
             published = 0
             for message in messages:
-                value, stamp = message.value, message.timestamp
-                if value is not None and len(value) > largest:
-                    largest = len(value)
+                stamp = message.timestamp
                 published = stamp * _MILLISECOND if 0 < stamp < _END else 0
-                yield Record(Coordinates(source, topic, number, message.offset), value, received, published)
+                yield Record(Coordinates(source, topic, number, message.offset), message.value, received, published)
             self._reached[partition] = Position(messages[-1].offset + 1, published)
-        if largest:
-            self._slice = slice_of(self._sizes.answer, largest)
         self._batch = {}
 
     async def _out_of_range(self, partition: TopicPartition, offset: int) -> list[Lost]:

@@ -28,7 +28,7 @@ _FAREWELL: Final = 3.0
 
 
 class Upkeep:
-    """Runs until it is cancelled. What fails is done again; if nothing is answered for `idle_timeout`, the stay is over."""
+    """Runs until it is cancelled. What fails is done again; silence for `idle_timeout` ends the stay."""
 
     def __init__(
         self,
