@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from itertools import permutations
+
+import pytest
+
 from tests.merge.statements import HIDDEN, SHOWN, UNSTATED, delete, edit, state, undelete, visibility
 from tests.mirror.lanes import Written, waiting
-from wikimirror.mirror.connect import Session
-from wikimirror.model import Clock, Kind
+from wikimirror.mirror.connect import Session, connect
+from wikimirror.model import Change, Clock, Kind
 
 
 async def test_an_edit_whose_parent_was_missed_waits_until_the_parent_comes(session: Session) -> None:
@@ -74,6 +79,23 @@ async def test_an_unproved_word_about_a_revision_that_had_gone_is_asked_after(se
     await lane.apply(undelete(2, 20))
     await lane.apply(visibility(1, 2000, (True, True, False)))
     assert (1, 1, "restored_revision") in await waiting(session)
+
+
+@pytest.mark.parametrize("before", [(), (edit(1),), (edit(1), edit(2))], ids=["nothing", "its edit", "both edits"])
+@pytest.mark.parametrize(
+    "restatement", [state(Kind.VISIBILITY_CHANGE, 1, 2000), visibility(1, 2000, (True, True, False))]
+)
+async def test_it_is_asked_after_in_whatever_order_the_deletion_and_the_word_come(
+    make_database: Callable[..., Awaitable[str]], before: tuple[Change, ...], restatement: Change
+) -> None:
+    for order in permutations([delete(2, 10), undelete(2, 20), restatement]):
+        async with await connect(await make_database()) as session:
+            lane = await Written.to(session)
+            await lane.apply(*before)
+            # Each in a batch of its own: what is not loaded is closed over in SQL.
+            for change in order:
+                await lane.apply(change)
+            assert (1, 1, "restored_revision") in await waiting(session), [change.kind.value for change in order]
 
 
 async def test_a_vacated_page_waits_until_a_candidate_says_where_it_is(session: Session) -> None:

@@ -37,6 +37,13 @@ class Gate(NamedTuple):
         """Whether a statement outlives the deletions and floors."""
         return time >= self.after[clock] and (proved or rev_id > self.beyond)
 
+    def drops_unproved(self, clock: int, time: int, rev_id: int) -> bool:
+        """Whether a statement without proof is dropped for its revision alone, which a deletion named.
+
+        By its time it came after that deletion, so the revision was restored: that is to be asked after (L2, L4).
+        """
+        return rev_id <= self.beyond and time >= self.after[clock]
+
     def passes_text(self, clock: int, time: int, rev_id: int, *, proved: bool) -> bool:
         """Whether a text was not taken by vacating the page."""
         return time >= self.text_after[clock] and (

@@ -53,6 +53,7 @@ class RevisionState:
         "is_new",
         "key",
         "law",
+        "lost_unproved",
         "page_id",
         "reg",
         "stored_formats",
@@ -76,6 +77,8 @@ class RevisionState:
         self.stored_formats: frozenset[str] = frozenset()
         self.took_something = False
         """Whether settling took a value away."""
+        self.lost_unproved = False
+        """Whether settling dropped what speaks of it as restored, but proves nothing."""
 
     @classmethod
     def born(cls, key: RevKey, law: Law, change: Change) -> RevisionState:
@@ -188,6 +191,7 @@ class RevisionState:
         reg.supplies = {column: left for column, left in supplies.items() if left}
         if before != (reg.showings, reg.supplies):
             self.dirty = True
+            self.lost_unproved = self._drops_unproved(before[0], pages)
         for column in [c for c in self.values if c in FIELD_OF and c not in reg.supplies]:
             del self.values[column]
             self.dirty = self.took_something = True
@@ -349,6 +353,15 @@ class RevisionState:
     def _outlives(self, statement: Showing | Stamp, pages: list[PageState]) -> bool:
         rev_id = self.key.rev_id
         return all(page.gate.passes(statement.clock, statement.time, rev_id, proved=statement.proved) for page in pages)
+
+    def _drops_unproved(self, showings: dict[str, list[Showing]], pages: list[PageState]) -> bool:
+        """Whether one of these showings speaks of the revision as restored after a deletion that named it, unproved."""
+        return any(
+            not showing.proved and page.gate.drops_unproved(showing.clock, showing.time, self.key.rev_id)
+            for shown in showings.values()
+            for showing in shown
+            for page in pages
+        )
 
     def _held(self, column: str, stamp: Stamp, pages: list[PageState]) -> bool:
         field = FIELD_OF[column]

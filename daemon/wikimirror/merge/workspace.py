@@ -88,7 +88,7 @@ class Workspace:
         altered, refusal = self._absorb_page(change, page)
         revision_altered = False
         if change.rev_id:
-            if change.rev_id <= page.gate.beyond and _is_unproved_restatement(change, page):
+            if page.gate.drops_unproved(change.clock, change.time, change.rev_id) and _is_restatement(change):
                 self.asked.add(Reconcile(*change.page, change.rev_id, "restored_revision"))
             revision = self._revision(change.rev)
             revision_altered = revision.absorb(change, page, self._other_pages(revision, page))
@@ -254,6 +254,8 @@ class Workspace:
         owner = PageKey(key.wiki_id, revision.page_id)
         if len(revision.pages) > 1:
             settled.wanted.add(Reconcile(*owner, key.rev_id, "merged"))
+        if revision.lost_unproved:
+            settled.wanted.add(Reconcile(*owner, key.rev_id, "restored_revision"))
         if self.pages[owner].row().state == "live" and revision.withheld():
             settled.wanted.add(Reconcile(*owner, key.rev_id, "withheld"))
 
@@ -274,16 +276,10 @@ _PLAIN: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE, Kind.UPDATE, Kind.
 _MAKERS: Final = frozenset({Kind.CREATE, Kind.EDIT, Kind.MOVE})
 
 
-def _is_unproved_restatement(change: Change, page: PageState) -> bool:
-    """A live page was restored, and this speaks, unproved, of a revision that had gone with its deletion (L2, L4)."""
+def _is_restatement(change: Change) -> bool:
+    """Whether it speaks, unproved, of what is visible of its revision (L2, L4)."""
     flags = (change.text_visible, change.editor_visible, change.comment_visible)
-    return (
-        bool(page.contenders)
-        and change.kind not in PROOFS
-        and change.kind not in SILENT
-        and change.time >= page.gate.after[change.clock]
-        and flags != (False, False, False)
-    )
+    return change.kind not in PROOFS and change.kind not in SILENT and flags != (False, False, False)
 
 
 def _hidden_fields(change: Change) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Final
 from wikimirror.merge.gate import NO_TIMES
 from wikimirror.merge.page import PageState
 from wikimirror.merge.revision import RevisionState
-from wikimirror.merge.workspace import Settled
+from wikimirror.merge.workspace import Reconcile, Settled
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.rows import PAGE_COLUMNS, REVISION_COLUMNS, page_row, revision_row
 from wikimirror.model import PageKey, RevKey
@@ -60,11 +60,12 @@ WITH gone AS (
     FROM {_GATES}
     WHERE r.wiki_id = g.wiki_id AND r.page_id = g.page_id AND r.registers IS NULL AND r.content_visible
         AND ({_BELOW} OR r.rev_id <= g.rev_id)
-    RETURNING r.wiki_id, r.rev_id, r.page_id
+    RETURNING r.wiki_id, r.rev_id, r.page_id, NOT ({_BELOW}) AS unproved
 ), texts AS (
     DELETE FROM body b USING gone WHERE b.wiki_id = gone.wiki_id AND b.rev_id = gone.rev_id
 )
-SELECT wiki_id, page_id, count(*) FROM gone GROUP BY wiki_id, page_id
+SELECT wiki_id, page_id, count(*), array_remove(array_agg(CASE WHEN unproved THEN rev_id END), NULL)
+FROM gone GROUP BY wiki_id, page_id
 """  # noqa: S608
 _CLOSE_TEXTS: Final = f"""
 WITH gone AS (
@@ -98,8 +99,9 @@ async def _close_gates(session: Session, settled: Settled) -> dict[PageKey, int]
     touched: dict[PageKey, int] = {}
     closed = [(*key, *gate.after, gate.beyond) for key, gate in settled.gates.items()]
     if closed:
-        for wiki_id, page_id, count in await session.fetch(_CLOSE, *_arrays(closed)):
+        for wiki_id, page_id, count, unproved in await session.fetch(_CLOSE, *_arrays(closed)):
             touched[PageKey(wiki_id, page_id)] = count
+            settled.wanted.update(Reconcile(wiki_id, page_id, rev_id, "restored_revision") for rev_id in unproved)
     vacated = [
         (*key, *gate.text_after, gate.text_from)
         for key, gate in settled.gates.items()
