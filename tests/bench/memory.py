@@ -12,6 +12,7 @@ from typing import Final
 import asyncpg
 
 from tests.bench.live import LEAST, NewDatabase
+from tests.bench.machine import resident, tells
 from tests.bench.processes import Broken, Process, Upstream, started, upstream, write_config
 from tests.bench.upstream import Order
 from wikimirror.rehearsal.streams import STREAMS
@@ -45,7 +46,7 @@ class Memory:
 
 async def measure(directory: Path, database: NewDatabase, scale: float, tell: Callable[[str], None]) -> Memory | None:
     """One run of the command; None where the system does not tell of a process's memory."""
-    if not Path("/proc/self/status").exists():
+    if not tells():
         return None
     flags = ("--texts", "--large-every", str(LARGE_EVERY), "--large-bytes", str(LARGE_BYTES))
     url = await database("memory")
@@ -61,15 +62,15 @@ async def measure(directory: Path, database: NewDatabase, scale: float, tell: Ca
 async def _watch(daemon: Process, service: Upstream, url: str, records: int) -> Memory:
     while not (await service.publish(Order(records=0))).readers:
         await asyncio.sleep(_LOOK)
-    before, begun, samples = _resident(daemon), time.monotonic(), list[float]()
+    before, begun, samples = resident(daemon.pid), time.monotonic(), list[float]()
     publishing = asyncio.create_task(service.publish(Order(records=records, by_reader=True)))
     connection = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(_PATIENCE):
             while not publishing.done() or await connection.fetchval(_DURABLE) < publishing.result().ends:
-                samples.append(_resident(daemon))
+                samples.append(resident(daemon.pid))
                 await asyncio.sleep(_LOOK)
-        seconds, after = time.monotonic() - begun, _resident(daemon)
+        seconds, after = time.monotonic() - begun, resident(daemon.pid)
         applied = await connection.fetchval(_APPLIED)
     finally:
         publishing.cancel()
@@ -79,16 +80,11 @@ async def _watch(daemon: Process, service: Upstream, url: str, records: int) -> 
     return Memory(
         records=records,
         before=before,
-        peak=_resident(daemon, "VmHWM"),
+        peak=resident(daemon.pid, "VmHWM"),
         median=sorted(samples)[len(samples) // 2],
         after=after,
         seconds=seconds,
     )
-
-
-def _resident(process: Process, of: str = "VmRSS") -> float:
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
-    return int(status[of].split()[0]) * 1024 / 1e6
 
 
 def lines(memory: Memory | None) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""What a user may do: CreateAcls (version 1), which aiokafka's admin client does not send."""
+"""What a user may do: CreateAcls (version 1) and DeleteAcls, which aiokafka's admin client does not send."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from aiokafka.errors import for_code
+from aiokafka.protocol.admin import DeleteAclsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
 
@@ -13,6 +14,7 @@ from tests.kafka.admin import admin_of
 RESOURCES = {"topic": 2, "group": 3, "cluster": 4, "transactional_id": 5}
 OPERATIONS = {"read": 3, "write": 4, "create": 5, "delete": 6, "alter": 7, "describe": 8, "describe_configs": 10}
 _LITERAL, _PREFIXED, _ALLOW = 3, 4, 3
+_ANY_OPERATION = 1
 
 
 class _Answer(Response):
@@ -66,3 +68,13 @@ async def allow(bootstrap: str, principal: str, resource: str, name: str, *opera
         for code, message in (await admin._send_to_controller(_CreateAcls(rules))).results:
             if code:
                 raise for_code(code)(message)
+
+
+async def take_away(bootstrap: str, principal: str, resource: str, name: str) -> None:
+    """Take back all that `allow` gave to `principal` for this one resource."""
+    rule = DeleteAclsRequest(RESOURCES[resource], name, _LITERAL, principal, "*", _ANY_OPERATION, _ALLOW)
+    async with admin_of(bootstrap) as admin:
+        for code, message, taken in (await admin._send_to_controller(rule)).filter_responses:
+            if code:
+                raise for_code(code)(message)
+            assert taken, "there was no such right"

@@ -24,9 +24,9 @@ def read_kills(environment: Mapping[str, str] = os.environ) -> int:
     return int(said) if said else USUAL
 
 
-def rounds(kills: int) -> list[int]:
+def rounds(kills: int, each: int = ROUND) -> list[int]:
     """The kills of each round."""
-    return [min(ROUND, kills - done) for done in range(0, kills, ROUND)]
+    return [min(each, kills - done) for done in range(0, kills, each)]
 
 
 def seed_of(number: int) -> int:

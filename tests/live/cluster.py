@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.statements import run
@@ -13,6 +17,18 @@ from wikimirror.mirror.embedded import EmbeddedPostgres
 
 DEADLINE = 30.0
 """Seconds in which it must be back."""
+
+
+@contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A new one, in a directory with a short name, for the socket's sake."""
+    directory = Path(tempfile.mkdtemp(prefix="wm-"))
+    try:
+        made = Cluster(directory)
+        yield made
+        made.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class Cluster:

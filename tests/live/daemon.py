@@ -120,6 +120,10 @@ class Daemon:
             except TimeoutError:
                 continue
 
+    def skip(self, event: str) -> None:
+        """Of such lines those that came so far are not waited for any more."""
+        self._next[event] = len(self.log)
+
     def send(self, sign: signal.Signals) -> None:
         """Send a signal, if it runs."""
         if self.status is None:
@@ -172,7 +176,7 @@ class Daemon:
     def tail(self) -> str:
         """The last lines of its log, for a failure's message."""
         lines = bytes(self.stderr).decode(errors="replace").splitlines()
-        return "\n".join([f"pid {self._running.pid}, {len(lines)} lines", *lines[-_TOLD:]])
+        return "\n".join([f"pid {self._running.pid}, {len(lines)} lines", *lines[-_TOLD:], bytes(self.stdout).decode()])
 
     async def _get(self, path: str) -> tuple[int, str]:
         if self._session is None:

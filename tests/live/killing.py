@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tests.live.daemon import Daemon, first_to_read
+from tests.live.truth import Place
 from wikimirror.mirror.connect import Limits, Session, connect
 
 STANDBYS: Final = 2
@@ -20,7 +22,11 @@ STANDBYS: Final = 2
 _USUAL_LIFE: Final = 0.5
 _LONGEST_LIFE: Final = 2.0
 _MOST_BATCHES: Final = 3
-_CHECKPOINTS: Final = "SELECT topic, position, epoch FROM checkpoint FOR UPDATE"
+_LANE: Final = re.compile(r"(?:.* )?(.+)\[(\d+)\]")
+_CHECKPOINTS: Final = """
+SELECT topic, partition, position, split_part(writer, '/', 2) FROM checkpoint
+WHERE (topic, partition) IN (SELECT * FROM unnest($1::text[], $2::int[])) ORDER BY 1, 2 FOR UPDATE
+"""
 
 
 class Moment(Enum):
@@ -51,14 +57,14 @@ class Tally:
 
 
 class Steps(NamedTuple):
-    """The epoch of an owner, the positions that it knew to be durable, and those after its last transaction.
+    """The lanes of an owner, the positions that it knew to be durable, and those after its last transaction.
 
-    Topics without a record are left out. Both are the same when it knew its last transaction to be durable.
+    Positions of lanes without a record are left out. Both are the same when it knew its last transaction to be durable.
     """
 
-    epoch: int
-    before: dict[str, int]
-    after: dict[str, int]
+    lanes: Collection[Place]
+    before: dict[Place, int]
+    after: dict[Place, int]
 
 
 class Relay:
@@ -87,17 +93,7 @@ class Relay:
             self._life = min(_LONGEST_LIFE, time.monotonic() - owner.lines("reading")[-1]["heard"])
         else:
             await asyncio.sleep(rng.uniform(0.0, self._life))
-        await owner.kill()
-        tally.kills += 1
-        epoch, before, after = last_steps(owner)
-        async with await connect(self._database_url, limits=Limits(lock=30.0, statement=30.0)) as session:
-            now = await settled(session, epoch)
-        if now is None:
-            return
-        assert now in (before, after), "the positions are neither those before the transaction nor those after it"
-        if after != before:
-            tally.within += now == before
-            tally.unsaid += now == after
+        await kill(owner, self._database_url, tally)
 
     async def drain(self, owner: Daemon) -> None:
         """Stop the owner in good order, when the others are gone."""
@@ -112,6 +108,29 @@ async def relay(config: Path, database_url: str) -> AsyncIterator[Relay]:
         yield Relay(config, database_url, opened)
 
 
+def moments_of(kills: int, aimed: float, rng: Random) -> list[Moment]:
+    """In any order; `aimed` is the share of those within a transaction."""
+    within = round(aimed * kills)
+    moments = [Moment.TRANSACTION] * within + [Moment.ANY] * (kills - within)
+    rng.shuffle(moments)
+    return moments
+
+
+async def kill(owner: Daemon, database_url: str, tally: Tally) -> None:
+    """Kill it and see what became of its last transaction."""
+    await owner.kill()
+    tally.kills += 1
+    lanes, before, after = last_steps(owner)
+    async with await connect(database_url, limits=Limits(lock=30.0, statement=30.0)) as session:
+        now = await settled(session, owner.pid, lanes)
+    if now is None:
+        return
+    assert now in (before, after), "the positions are neither those before the transaction nor those after it"
+    if after != before:
+        tally.within += now == before
+        tally.unsaid += now == after
+
+
 async def moving(owner: Daemon, number: int) -> None:
     """Wait for so many transactions that move a position; what is read again at the beginning moves none."""
     while number:
@@ -121,27 +140,37 @@ async def moving(owner: Daemon, number: int) -> None:
 
 
 def last_steps(owner: Daemon) -> Steps:
-    """What its log tells of its last transaction."""
-    reading = owner.lines("reading")[-1]
-    before = _by_topic(reading["lanes"])
+    """What its log tells of its last transaction, as long as it has these lanes."""
+    lanes: Collection[Place] = ()
+    before: dict[Place, int] = {}
     after = before
     for line in owner.log:
-        if line.get("event") == "first write":
-            after = {**before, **_by_topic(line["positions"])}
-        elif line.get("event") == "durable":
-            before = after
-    return Steps(int(reading["epoch"]), before, after)
+        match line.get("event"):
+            case "reading":
+                lanes = tuple(place_of(lane) for lane in line["lanes"])
+                before = after = _by_place(line["lanes"])
+            case "first write":
+                after = {**before, **_by_place(line["positions"])}
+            case "durable":
+                before = after
+    return Steps(lanes, before, after)
 
 
-async def settled(session: Session, epoch: int) -> dict[str, int] | None:
-    """The positions once no transaction of that epoch is under way; None: another owner has moved them since."""
+async def settled(session: Session, pid: int, lanes: Collection[Place]) -> dict[Place, int] | None:
+    """The positions of lanes once no transaction of that process is under way; None: another has any of them since."""
     async with session.transaction():
-        rows = await session.fetch(_CHECKPOINTS)
-    if any(row[2] != epoch for row in rows):
+        rows = await session.fetch(_CHECKPOINTS, [topic for topic, _ in lanes], [number for _, number in lanes])
+    if any(row[3] != str(pid) for row in rows):
         return None
-    return {topic: position for topic, position, _ in rows if position}
+    return {(topic, partition): position for topic, partition, position, _ in rows if position}
 
 
-def _by_topic(positions: dict[str, Any]) -> dict[str, int]:
+def place_of(lane: str) -> Place:
     """Lanes are told as `topic[0]`, with or without the source's name before."""
-    return {lane.rpartition(" ")[2].removesuffix("[0]"): position for lane, position in positions.items() if position}
+    found = _LANE.fullmatch(lane)
+    assert found is not None, lane
+    return found[1], int(found[2])
+
+
+def _by_place(positions: dict[str, int]) -> dict[Place, int]:
+    return {place_of(lane): position for lane, position in positions.items() if position}

@@ -15,13 +15,19 @@ from typing import Final, Self
 _CHUNK: Final = 64 * 1024
 COMMIT: Final = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 """The message that ends a transaction, as Postgres's protocol (version 3, simple query) writes it."""
+_SUBSTANTIAL: Final = 2048
+"""Bytes. A piece of data from a server that is larger holds more than a mere confirmation."""
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1 and forwards each connection to one port of the same machine."""
+    """Listens on 127.0.0.1 and forwards each connection to one port of the same machine.
 
-    def __init__(self, port: int) -> None:
+    `listen`: the port that it listens on; 0: any free one.
+    """
+
+    def __init__(self, port: int, *, listen: int = 0) -> None:
         self._target = port
+        self._listen = listen
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -34,6 +40,9 @@ class Proxy:
         self.commits_lost = 0
         self.mute_at_commit = False
         """When the next COMMIT comes, every connection is muted before it passes: within a transaction."""
+        self.tear = 0
+        """That many substantial pieces of data from the server will be passed on by half, and then cut off."""
+        self.torn = 0
         self.accepted = 0
 
     @property
@@ -42,7 +51,7 @@ class Proxy:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._listen)
         return self
 
     async def __aexit__(
@@ -121,10 +130,14 @@ class Proxy:
                 # The server has answered, so it is durable; the client will never know.
                 self.commits_lost += pair.reset()
                 return
+            torn = not from_client and pair.passes and self.tear > 0 and len(data) > _SUBSTANTIAL
             if pair.passes:
                 with contextlib.suppress(OSError):
-                    writer.write(data)
+                    writer.write(data[: len(data) // 2] if torn else data)
                     await writer.drain()
+            if torn:
+                self.tear -= 1
+                self.torn += pair.cut()
         pair.close()
 
 

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.live.cluster import Cluster
+from tests.live.cluster import Cluster, own_cluster
 from tests.live.daemon import Daemon
+from tests.live.probes import until_answers
 from tests.live.truth import accounts_add_up, durable, must_equal
 from tests.live.within import ends_equal, following
 from tests.live.world import SOURCE, World, a_day, serve
@@ -45,23 +46,8 @@ async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    directory = Path(tempfile.mkdtemp(prefix="wm-"))
-    try:
-        made = Cluster(directory)
+    with own_cluster() as made:
         yield made
-        made.stop()
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def _until_answers(daemon: Daemon, path: str, status: int, why: str = "") -> None:
-    """Wait until a probe answers so, and says that of the source."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            answer = await daemon.get(path)
-            if answer.status == status and why in answer.body["sources"][SOURCE]["why"]:
-                return
-            await asyncio.sleep(0.02)
 
 
 async def _until_attempted(daemon: Daemon) -> None:
@@ -84,15 +70,15 @@ async def test_a_postgres_that_is_gone_for_a_while_is_waited_for_in_bounded_memo
             for sign in (signal.SIGQUIT, signal.SIGKILL):
                 await daemon.line("durable")
                 await cluster.end(sign)
-                await _until_answers(daemon, "/readyz", 503, "waits for database")
+                await until_answers(daemon, "/readyz", 503, "waits for database")
                 if sign == signal.SIGKILL:
                     await world.published()
                     await _until_reading_stops(daemon, world)
                 await _until_attempted(daemon)
-                await _until_answers(daemon, "/livez", 200)
+                await until_answers(daemon, "/livez", 200)
                 await cluster.start()
                 await daemon.line("waiting is over", waiting_for="database")
-                await _until_answers(daemon, "/readyz", 200)
+                await until_answers(daemon, "/readyz", 200)
             await durable(url, world.log.ends)
             assert await daemon.stop() == 0
         accounts_add_up(daemon.report)
@@ -125,14 +111,14 @@ async def test_a_postgres_that_is_away_at_the_start_is_waited_for(tmp_path: Path
             line = await daemon.line("waiting", waiting_for="database", level="warning")
             assert "cannot be reached" in line["reason"]
             assert line["remedy"]
-            await _until_answers(daemon, "/startupz", 503)
-            await _until_answers(daemon, "/readyz", 503, "cannot be reached")
-            await _until_answers(daemon, "/livez", 200)
+            await until_answers(daemon, "/startupz", 503)
+            await until_answers(daemon, "/readyz", 503, "cannot be reached")
+            await until_answers(daemon, "/livez", 200)
             await _until_attempted(daemon)
             assert world.server.counts.requests == 0
             await cluster.start()
             await daemon.line("reading")
-            await _until_answers(daemon, "/startupz", 200)
+            await until_answers(daemon, "/startupz", 200)
             await world.published()
             await durable(url, world.log.ends)
             assert await daemon.stop() == 0

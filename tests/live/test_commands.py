@@ -6,31 +6,17 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.live.daemon import Daemon
+from tests.live.program import DEADLINE, PROGRAM, wikimirror
 from tests.live.world import SOURCE, World, a_day, serve
 from wikimirror.rehearsal import DATACENTRES, STREAMS, Faults
 
-PROGRAM = Path(sys.executable).with_name("wikimirror")
 TOPICS = {f"{datacentre}.{stream}" for datacentre in DATACENTRES for stream in STREAMS}
 SEED, ACTIONS = 61, 1200
-DEADLINE = 60
-
-
-async def wikimirror(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, Any]:
-    """Run a command to its end: its exit code and the JSON that it gave."""
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, *arguments, "--json", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(env or {})},
-    )  # fmt: skip
-    async with asyncio.timeout(DEADLINE):
-        out, err = await process.communicate()
-    assert out, err.decode()
-    return process.returncode or 0, json.loads(out)
 
 
 async def check(world: World, *arguments: str, **sections: Mapping[str, Any]) -> tuple[int, Any]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live.daemon import Daemon
 from tests.live.killing import last_steps
-from tests.live.truth import accounts_add_up, durable, must_equal, nobody_writes, positions
+from tests.live.truth import accounts_add_up, durable, must_equal, nobody_writes, places
 from tests.live.world import World, a_day, serve
 from wikimirror.mirror.connect import connect
 
@@ -37,7 +37,7 @@ async def test_asked_once_under_load_it_applies_what_it_read_and_its_report_adds
         (source,) = daemon.report["sources"]
         assert source["records"]["given_back"] == 0
         async with await connect(database_url) as session:
-            assert await positions(session) == last_steps(daemon).before
+            assert await places(session) == last_steps(daemon).before
         await _rest(world)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.live import audit
 from tests.live.daemon import Daemon, first_to_read
-from tests.live.killing import last_steps, moving
-from tests.live.truth import accounts_add_up, durable, must_equal, positions
+from tests.live.freezing import BETWEEN, WITHIN, freeze
+from tests.live.truth import accounts_add_up, durable, must_equal
 from tests.live.world import SOURCE, World, a_day, serve
 from wikimirror.errors import DatabaseUnavailable
 from wikimirror.mirror.checkpoints import advance, take_over_all
@@ -22,12 +22,10 @@ from wikimirror.mirror.evict import name_of
 from wikimirror.model import Advance, Lane, Position
 
 SEED, ACTIONS = 51, 3000
-WITHIN, BETWEEN = "within a transaction", "between two transactions"
 STATEMENTS, PREPARING = "between two statements", "between a statement's preparing and its execution"
 RATE = 300.0
 TAKEOVER = 10.0
 """Seconds from the freezing to the successor's first durable batch."""
-TRIES = 20
 LOST = "another process has taken over; this one stands by"
 
 
@@ -36,7 +34,7 @@ async def test_frozen_past_its_lease_and_woken_it_writes_not_one_row_and_stands_
     database_url: str, tmp_path: Path, tell: Callable[[str], None], where: str
 ) -> None:
     async with serve(a_day(SEED, ACTIONS), database_url, tmp_path) as world, _pair(world) as (former, latter):
-        await _freeze(world, former.daemon, where)
+        await freeze(database_url, former.daemon, where)
         frozen = time.monotonic()
         reading = await latter.daemon.line("reading")
         line = await latter.daemon.line("durable")
@@ -53,7 +51,7 @@ async def test_woken_before_it_looks_at_its_lease_again_it_is_fenced_by_the_epoc
     lease = {"duration": "60s"}
     async with serve(a_day(SEED, ACTIONS), database_url, tmp_path) as world, _pair(world, lease=lease) as both:
         former, latter = both
-        await _freeze(world, former.daemon, BETWEEN)
+        await freeze(database_url, former.daemon, BETWEEN)
         async with await connect(database_url) as session, session.transaction():
             await session.execute("UPDATE lease SET expires_at = clock_timestamp()")
         reading = await latter.daemon.line("reading")
@@ -128,18 +126,3 @@ async def _writes_not_one_row(world: World, former: Named, latter: Named, epoch:
         owners = await session.fetch("SELECT DISTINCT epoch, split_part(writer, '/', 2) FROM checkpoint")
     assert [tuple(owner) for owner in owners] == [(epoch, str(latter.daemon.pid))]
     await must_equal(world.database_url, world.day, world.log)
-
-
-async def _freeze(world: World, owner: Daemon, where: str) -> None:
-    """Freeze it with a transaction open that has written, or just after one is durable."""
-    for _ in range(TRIES):
-        await (moving(owner, 1) if where == WITHIN else owner.line("durable"))
-        owner.freeze()
-        if where == BETWEEN:
-            return
-        steps = last_steps(owner)
-        async with await connect(world.database_url) as session:
-            if steps.after != steps.before == await positions(session):
-                return
-        owner.wake()
-    pytest.fail(f"{TRIES} times it was not within a transaction")
