@@ -151,7 +151,8 @@ async def test_records_come_with_the_coordinates_bytes_and_times_of_the_service(
 async def test_every_stream_has_a_lane_in_every_datacentre() -> None:
     reading = Reading("http://localhost", streams=["a", "b"], datacentres=["eqiad", "codfw"], start="latest")
 
-    assert [lane.topic for lane in await reading.source.starting_positions()] == ["eqiad.a", "codfw.a", "eqiad.b", "codfw.b"]
+    starts = await reading.source.starting_positions()
+    assert [lane.topic for lane in starts] == ["eqiad.a", "codfw.a", "eqiad.b", "codfw.b"]
     assert reading.source.name == "wm"
 
 
