@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.mirror.lanes import rows, value
 from tests.pipeline.scripted import LANE, SOURCE, Scripted, Step, edits
@@ -190,6 +191,15 @@ async def test_a_connection_lost_in_the_middle_loses_nothing(start: Start, sessi
     await run.source.until_applied(100)
     await run.drained()
     assert await value(session, "SELECT count(*) FROM page") == 100
+
+
+async def test_connections_that_bring_something_and_break_off_again_and_again_are_told_aloud_once(start: Start) -> None:
+    scripts = [[*edits(10 * each, 10), SourceUnavailable(f"cut {each}")] for each in range(5)]
+    with structlog.testing.capture_logs() as lines:
+        run = await start(*scripts, [*edits(50, 10)])
+        await run.source.until_applied(60)
+    (told,) = [line for line in lines if line["log_level"] == "warning"]
+    assert (told["event"], told["reason"]) == ("reading breaks off again and again", "cut 2")
 
 
 async def test_records_read_again_are_applied_and_move_no_position(start: Start, session: Session) -> None:

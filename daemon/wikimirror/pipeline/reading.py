@@ -21,6 +21,8 @@ _STEADY: Final = 60.0
 """Seconds. A connection that broke off sooner was no good one."""
 _AT_ONCE: Final = 0.5
 """Seconds. One that was ended in good order sooner was not either."""
+_FLAPPING: Final = 3
+"""After so many such connections in a row it is said aloud, once until one lasts."""
 _BREATH: Final = 64
 """Records read without letting other tasks run: a source may have many at hand."""
 
@@ -53,6 +55,8 @@ class Reader:
         self._unread = 0
         self._short = 0
         """How many connections in a row were over too soon."""
+        self._broke_off = ""
+        """Why the last of them did."""
 
     async def run(self, positions: Mapping[Lane, Position]) -> None:
         """Read on from `positions`, without end. Raises SourceRefused, GapFound."""
@@ -76,6 +80,9 @@ class Reader:
         in_order = await self._connection()
         lived = self._vitals.monotonic() - began
         self._short = 0 if lived >= (_AT_ONCE if in_order else _STEADY) else self._short + 1
+        if self._short == _FLAPPING and not in_order:
+            # Each brings something new, so nothing is waited for: yet part of the source may stand still.
+            _LOG.warning("reading breaks off again and again", reason=self._broke_off, times=self._short)
 
     async def _connection(self) -> bool:
         """Read until the connection ends: True if it ended in good order, False if it broke off after new records."""
@@ -96,7 +103,8 @@ class Reader:
         except SourceUnavailable as error:
             if not new or error.retry_after is not None:
                 raise
-            _LOG.info("connection lost", reason=str(error))
+            self._broke_off = str(error)
+            _LOG.info("connection lost", reason=self._broke_off)
             return False
         if not new:
             raise SourceUnavailable(
