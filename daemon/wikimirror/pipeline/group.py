@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from structlog.contextvars import bind_contextvars
 
-from wikimirror.errors import Fenced, SourceRefused, SourceUnavailable, WikimirrorError
+from wikimirror.errors import ConfigurationError, Fenced, SourceRefused, SourceUnavailable, WikimirrorError
 from wikimirror.mirror.checkpoints import Held, read_positions, take_over_all
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import evict
@@ -37,6 +37,9 @@ _STEADY: Final = 60.0
 _BEGINNING: Final = Position(0)
 """Never used: each lane has a position by then."""
 _FENCED: Final = "another writer has taken the lanes over; this process joins the group anew"
+
+_NUMBERS: Final = itertools.count(1)
+"""Of assignments. One count for the process: of two sources, the writers' names must differ."""
 
 ConnectAs = Callable[[str], Connect]
 """Gives what opens the sessions of a writer with this name."""
@@ -62,7 +65,6 @@ class GroupSupervisor:
         self._vitals = vitals
         self._on_durable = on_durable
         self._holder = holder
-        self._numbers = itertools.count(1)
         self._connected_before = False
         self._accepted = False
         """Whether the group ever took this process in."""
@@ -120,7 +122,10 @@ class GroupSupervisor:
 
     def _passes(self, error: WikimirrorError) -> bool:
         # Refused from the start, the request is wrong; refused after it was accepted, the brokers are in trouble.
-        return isinstance(error, SourceUnavailable) or (isinstance(error, SourceRefused) and self._accepted)
+        # So is a file of a secret or certificate that could be used then.
+        return isinstance(error, SourceUnavailable) or (
+            isinstance(error, SourceRefused | ConfigurationError) and self._accepted
+        )
 
     async def _stay(self) -> None:
         """Be in the group until drained, or until the stay is over, which is no failure if it brought lanes."""
@@ -144,6 +149,9 @@ class GroupSupervisor:
             _LOG.warning("the stay in the group is over", reason=str(error))
         finally:
             self._in_group = False
+            if self._vitals.role is Role.STANDBY:
+                # Outside of the group it stands by for nobody.
+                self._vitals.role = Role.STARTING
 
     async def _take(self, member: Membership, assignment: Assignment) -> None:
         """Work on an assignment until it is revoked, and release it."""
@@ -153,7 +161,7 @@ class GroupSupervisor:
                 vitals.role = Role.STANDBY
                 _LOG.info("standing by: other members have all lanes")
                 return
-            writer = f"{self._holder}/{next(self._numbers)}"
+            writer = f"{self._holder}/{next(_NUMBERS)}"
             connect = self._connect_as(writer)
             taking = self._take_over(member, assignment.lanes, writer, connect)
             held = await self._unless(taking, assignment.revoked, self._draining)
@@ -169,6 +177,8 @@ class GroupSupervisor:
         finally:
             vitals.positioned = False
             vitals.connected = False
+            # A take-over that was cut off may have waited; whoever has no lane waits for no writing.
+            vitals.resume(Waiting.LEASE)
             vitals.hold(())
             assignment.release()
 
@@ -203,10 +213,11 @@ class GroupSupervisor:
     async def _take_over(
         self, member: Membership, lanes: tuple[Lane, ...], writer: str, connect: Connect
     ) -> dict[Lane, Held]:
-        """Become the writer of the lanes, however long Postgres is away."""
+        """Become the writer of the lanes, however long Postgres is away, or the brokers do not tell where to begin."""
 
         def passing(error: WikimirrorError) -> bool:
-            return passes(error, connected_before=self._connected_before)
+            # To leave the group for a question that is not answered yet would only shake it.
+            return isinstance(error, SourceUnavailable) or passes(error, connected_before=self._connected_before)
 
         async for attempt in patiently(self._vitals, Waiting.LEASE, self._plan.longest_pause, passing, _LOG):
             with attempt:
@@ -229,7 +240,10 @@ class GroupSupervisor:
         positioned = await read_positions(session, lanes)
         new = [lane for lane in lanes if lane not in positioned]
         if new:
+            # Waiting for brokers is no stall of ours.
+            self._vitals.idle(Stage.LEASE)
             await self._position(session, member, new)
+            self._vitals.busy(Stage.LEASE)
         return await take_over_all(session, dict.fromkeys(lanes, _BEGINNING), writer)
 
     async def _position(self, session: Session, member: Membership, new: list[Lane]) -> None:

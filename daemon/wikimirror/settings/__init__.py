@@ -34,7 +34,7 @@ from wikimirror.settings.sections import (
     source_keys,
     variable,
 )
-from wikimirror.settings.values import Address, parse_duration
+from wikimirror.settings.values import Address, parse_duration, whole
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -74,4 +74,5 @@ __all__ = [
     "require_runnable",
     "source_keys",
     "variable",
+    "whole",
 ]

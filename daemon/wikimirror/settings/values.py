@@ -193,10 +193,15 @@ def check_topic(value: str) -> str:
     return value
 
 
+def whole(pattern: str) -> str:
+    """The regular expression that matches what `pattern` matches from beginning to end."""
+    return rf"(?:{pattern})\Z"
+
+
 def check_pattern(value: str) -> str:
     """A regular expression that some name can match."""
     try:
-        re.compile(value)
+        re.compile(whole(value))
     except re.error as error:
         raise ValueError(f"must be a regular expression: {error}") from None
     if not value:

@@ -17,14 +17,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.protocol.admin import DescribeGroupsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from wikimirror.sources.kafka.fetching import FetchSizes
 
 _NEVER: Final = 86_400.0 * 365
 _UNKNOWN_GENERATION: Final = -1
+_NOBODY: Final = -1
 _ABANDON: Final = 1.0
 """Seconds that cancelled tasks have to end."""
 _UUID: Final = 36
@@ -114,11 +116,17 @@ def keep_out(consumer: AIOKafkaConsumer) -> None:
     coordinator._coordination_task.cancel()  # noqa: SLF001  # as above
 
 
+def leaderless(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+    """Those of the partitions that no broker leads for now: no question about their offsets is answered."""
+    cluster: Any = consumer._client.cluster  # noqa: SLF001  # this module is for that
+    return {each for each in partitions if cluster.leader_for_partition(each) == _NOBODY}
+
+
 def leaders(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> int:
     """How many brokers lead these partitions, by what is known now: each may hold an answer for us. At least 1."""
     cluster: Any = consumer._client.cluster  # noqa: SLF001  # this module is for that
     found = {cluster.leader_for_partition(each) for each in partitions}
-    return max(1, len(found - {None, -1}))
+    return max(1, len(found - {None, _NOBODY}))
 
 
 async def catalogue(consumer: AIOKafkaConsumer, topics: Collection[str] | None) -> dict[str, frozenset[int]]:
@@ -149,9 +157,25 @@ async def stop(consumer: AIOKafkaConsumer, seconds: float) -> bool:
     finally:
         if not well:
             stopping.cancel()
+            await _take_leave(consumer)
             await _abandon(consumer)
             await asyncio.wait({stopping}, timeout=_ABANDON)
     return well
+
+
+async def _take_leave(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group although a joining is under way: else the others wait for a member that is gone.
+
+    Not over the connection to the coordinator, where the answer to the joining is still to come.
+    """
+    coordinator: Any = consumer._coordinator  # noqa: SLF001  # this module is for that
+    client: Any = consumer._client  # noqa: SLF001  # as above
+    member, node = getattr(coordinator, "member_id", ""), getattr(coordinator, "coordinator_id", None)
+    if not member or node is None or coordinator._group_instance_id is not None:  # noqa: SLF001  # as above
+        return
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(_ABANDON):
+            await client.send(node, LeaveGroupRequest(coordinator.group_id, member), group=ConnectionGroup.DEFAULT)
 
 
 async def _abandon(consumer: AIOKafkaConsumer) -> None:
@@ -159,9 +183,9 @@ async def _abandon(consumer: AIOKafkaConsumer) -> None:
     coordinator: Any = consumer._coordinator  # noqa: SLF001  # this module is for that
     fetcher: Any = consumer._fetcher  # noqa: SLF001  # as above
     client: Any = consumer._client  # noqa: SLF001  # as above
-    tasks: list[asyncio.Task[Any] | None] = []
-    if coordinator is not None:
-        tasks += [coordinator._coordination_task, coordinator._heartbeat_task, coordinator._commit_refresh_task]  # noqa: SLF001  # as above
+    # One without a group has a coordinator too, of another kind.
+    names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task", "_reset_committed_task")
+    tasks: list[asyncio.Task[Any] | None] = [getattr(coordinator, name, None) for name in names]
     if fetcher is not None:
         tasks += [fetcher._fetch_task, *fetcher._pending_tasks]  # noqa: SLF001  # as above
     tasks.append(client._sync_task)  # noqa: SLF001  # as above

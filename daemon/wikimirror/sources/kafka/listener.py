@@ -20,8 +20,8 @@ from wikimirror.sources.assignment import Assignment
 from wikimirror.sources.kafka import driver
 
 _LOG = get_logger(__name__)
-_ABORT: Final = 5.0
-"""Seconds that an abort may take before the group is answered without it. Then the epoch alone fences."""
+_ABORT: Final = 0.1
+"""The part of the time for draining that an abort may take besides. Then the group is answered; the epoch fences."""
 
 
 class Listener(ConsumerRebalanceListener):
@@ -35,6 +35,7 @@ class Listener(ConsumerRebalanceListener):
         drain: float,
         before_giving_up: Callable[[], Awaitable[None]],
         when_forgotten: Callable[[], Awaitable[None]],
+        given_up: Callable[[], None],
         fail: Callable[[SourceUnavailable], None],
     ) -> None:
         """`drain`: seconds that giving up an assignment may take. `before_giving_up` is done last, still a member,
@@ -45,6 +46,7 @@ class Listener(ConsumerRebalanceListener):
         self._drain = drain
         self._before_giving_up = before_giving_up
         self._when_forgotten = when_forgotten
+        self._given_up = given_up
         self._fail = fail
         self._given: Assignment | None = None
         self.current: Assignment | None = None
@@ -100,9 +102,10 @@ class Listener(ConsumerRebalanceListener):
             _LOG.warning("partitions are not drained in time: aborting", seconds=self._drain)
             current.lose()
             try:
-                async with asyncio.timeout(_ABORT):
+                async with asyncio.timeout(self._drain * _ABORT):
                     await current.released()
             except TimeoutError:
                 _LOG.error("partitions are given up while this process is still at them: their epoch fences it")
         if not lost:
             await self._before_giving_up()
+        self._given_up()

@@ -14,7 +14,7 @@ from wikimirror.errors import WikimirrorError
 from wikimirror.model import Lane
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Vitals
-from wikimirror.settings import KafkaSettings
+from wikimirror.settings import KafkaSettings, whole
 from wikimirror.sources.assignment import Assignment
 from wikimirror.sources.base import Positions
 from wikimirror.sources.kafka import driver
@@ -55,6 +55,7 @@ class KafkaMembership:
             drain=settings.rebalance_timeout.total_seconds() * _DRAIN,
             before_giving_up=self.upkeep.acknowledge,
             when_forgotten=self._look_for_namesake,
+            given_up=lambda: self.upkeep.hold(()),
             fail=self.fail,
         )
 
@@ -171,7 +172,7 @@ async def stay(
         # Of a topic that may not be read the group tells nothing, and gives out the others: that is no way to begin.
         await membership.brokers.lanes()
         # aiokafka matches a pattern from the beginning on; ours must match the whole name.
-        pattern = None if settings.topic_pattern is None else f"(?:{settings.topic_pattern})\\Z"
+        pattern = None if settings.topic_pattern is None else whole(settings.topic_pattern)
         consumer.subscribe(settings.topics, pattern=pattern, listener=membership.listener)
         yield membership
         await membership.upkeep.acknowledge()

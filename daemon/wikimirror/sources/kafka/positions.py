@@ -9,7 +9,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from wikimirror.model import MICROSECONDS, Lane, Position
-from wikimirror.settings import KafkaSettings
+from wikimirror.settings import KafkaSettings, whole
 from wikimirror.sources.base import Positions
 from wikimirror.sources.kafka import driver
 from wikimirror.sources.kafka.consumer import ask
@@ -44,7 +44,7 @@ class Brokers:
         return {
             topic: tuple(Lane(self._source, topic, number) for number in sorted(there[topic]))
             for topic in sorted(there)
-            if (topic in self._settings.topics if pattern is None else re.fullmatch(pattern, topic))
+            if (topic in self._settings.topics if pattern is None else re.match(whole(pattern), topic))
         }
 
     async def begins(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -69,8 +69,11 @@ class Brokers:
         return {each: None if place is None else place.offset for each, place in found.items()}
 
     async def starting_positions(self, lanes: Collection[Lane]) -> Positions:
-        """Where lanes start that were never read, by the setting `start`."""
-        partitions = [partition_of(lane) for lane in lanes]
+        """Where lanes start that were never read, by the setting `start`; one that no broker leads: at its first record.
+
+        A partition without a leader must not hold up the others.
+        """
+        partitions, unled = self._led(lanes)
         match self._settings.start:
             case "latest":
                 offsets = await self.ends(partitions)
@@ -80,9 +83,16 @@ class Brokers:
                 found = await self.since(dict.fromkeys(partitions, round(instant.timestamp() * MICROSECONDS)))
                 ends = await self.ends(partitions)
                 offsets = {each: ends[each] if offset is None else offset for each, offset in found.items()}
-        return {self.lane_of(each): Position(offset) for each, offset in offsets.items()}
+        return unled | {self.lane_of(each): Position(offset) for each, offset in offsets.items()}
 
     async def first_positions(self, lanes: Collection[Lane]) -> Positions:
         """The oldest that the lanes hold."""
-        offsets = await self.begins([partition_of(lane) for lane in lanes])
-        return {self.lane_of(each): Position(offset) for each, offset in offsets.items()}
+        partitions, unled = self._led(lanes)
+        offsets = await self.begins(partitions)
+        return unled | {self.lane_of(each): Position(offset) for each, offset in offsets.items()}
+
+    def _led(self, lanes: Collection[Lane]) -> tuple[list[TopicPartition], dict[Lane, Position]]:
+        """The partitions that can be asked about, and a beginning for those that cannot."""
+        partitions = [partition_of(lane) for lane in lanes]
+        unled = driver.leaderless(self._consumer, partitions)
+        return [each for each in partitions if each not in unled], {self.lane_of(each): Position(0) for each in unled}

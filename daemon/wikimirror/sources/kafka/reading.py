@@ -143,7 +143,13 @@ class _Reading:
         self._seek()
         self._consumer.resume(*self._lanes)
 
+    def _require_assigned(self) -> None:
+        """The client forgets an assignment some time before it tells of that, and then fails in its own ways."""
+        if not self._lanes.keys() <= self._consumer.assignment():
+            raise SourceUnavailable("the group is about to give the partitions out anew")
+
     def _seek(self) -> None:
+        self._require_assigned()
         for each, reached in self._reached.items():
             self._consumer.seek(each, reached.offset)
 
@@ -206,6 +212,7 @@ class _Reading:
             await asyncio.sleep(_AGAIN)
         reached = position if lost is None else lost.until
         self._reached[partition] = reached
+        self._require_assigned()
         self._member.begin({lane: reached})
         self._consumer.seek(partition, reached.offset)
         return [] if lost is None else [lost]

@@ -49,7 +49,7 @@ class Upkeep:
         self._told: dict[Lane, int] = {}
 
     def hold(self, lanes: Iterable[Lane]) -> None:
-        """Another assignment has begun: these are its lanes."""
+        """Another assignment has begun, and these are its lanes; none: the last was given up."""
         self._lanes = {lane: partition_of(lane) for lane in lanes}
         self._handed_on, self._durable, self._told = {}, {}, {}
         self._vitals.hold(self._lanes)
@@ -57,12 +57,14 @@ class Upkeep:
     def begin(self, positions: Positions) -> None:
         """Lanes are about to be read from these positions on; what is before them is durable."""
         for lane, position in positions.items():
-            self._handed_on[lane] = position.offset
-            self._durable.setdefault(lane, position.offset)
+            if lane in self._lanes:
+                self._handed_on[lane] = position.offset
+                self._durable.setdefault(lane, position.offset)
 
     def hand_on(self, lane: Lane, position: int) -> None:
         """Records before this position are handed on to be applied."""
-        self._handed_on[lane] = position
+        if lane in self._lanes:
+            self._handed_on[lane] = position
 
     def take_note(self, positions: Positions) -> None:
         """What is before these positions is durable."""
