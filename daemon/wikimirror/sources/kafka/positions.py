@@ -69,7 +69,7 @@ class Brokers:
         return {each: None if place is None else place.offset for each, place in found.items()}
 
     async def starting_positions(self, lanes: Collection[Lane]) -> Positions:
-        """Where lanes start that were never read, by the setting `start`; one that no broker leads: at its first record.
+        """Where lanes start that were never read, by the setting `start`; one without a leader at its first record.
 
         A partition without a leader must not hold up the others.
         """
