@@ -96,7 +96,7 @@ async def main(asked: Asked) -> tuple[list[str], dict[str, list[str]]]:
     tune_collector()
     with tempfile.TemporaryDirectory(prefix="wm-bench-") as path:
         directory = Path(path)
-        async with EmbeddedPostgres(directory / "data", fsync=True, settings={"wal_compression": "lz4"}) as server:
+        async with EmbeddedPostgres(directory / "data", fsync=True) as server:
             connection = await asyncpg.connect(server.dsn())
             version = f"PostgreSQL {await connection.fetchval('SHOW server_version')}"
             await connection.close()
