@@ -217,9 +217,9 @@ def lines(found: list[Size]) -> Iterator[str]:
         "written as apply writes them, analyzed, and with a CHECKPOINT before each round. Half of the changes are",
         "edits of those pages, drawn uniformly, so that no page is a favourite; the others create pages. One",
         f"connection, batches of {_BATCH:,}, sizes in turns. The goal is to stay within {TOLERANCE:.0%} of the",
-        "first. After a CHECKPOINT Postgres logs each block whole when it is first changed. The more rows there",
-        "are, the fewer changes share a block: so the log of a change grows, until each change has blocks of its",
-        "own.",
+        "first. The more rows there are, the fewer changes share a block of a table or an index: Postgres's",
+        "processor time for a change grows, as ever fewer blocks are in a cache, and so does its log, in which a",
+        "block stands whole when it is first changed after a CHECKPOINT.",
         "",
         (
             "| rows of each table | changes/s of each round | median over the first | µs of Postgres a change |"
