@@ -154,8 +154,8 @@ async def test_an_abort_leaves_positions_that_agree_with_the_rows_and_gives_the_
 
 async def test_a_database_that_stands_still_stops_the_reading_at_the_budget(start: Start, database_url: str) -> None:
     plan = replace(PLAN, memory=256 * 1024, batch_records=10)
-    run = await start([*edits(0, 2000, size=4000)], plan=plan, limits=Limits(lock=30.0, statement=60.0))
     async with locked(database_url):
+        run = await start([*edits(0, 2000, size=4000)], plan=plan, limits=Limits(lock=30.0, statement=60.0))
         held = -1
         async with asyncio.timeout(20):
             while held != (held := run.source.sent) or held == 0:  # that nothing happens is no event
