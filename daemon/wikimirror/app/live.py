@@ -108,23 +108,22 @@ def build_daemon(
     on_durable: Callable[[Durable], None] | None = None,
 ) -> Daemon:
     """A supervisor for each configured source. `on_durable` is told of every batch."""
-    holder = new_holder()
+    holder, connect_as = new_holder(), _connector(settings, place, reloader)
     supervisors: list[Supervisor | GroupSupervisor] = []
     for name, source in settings.sources.items():
         vitals = telemetry.add(Vitals(name))
         plan, observer = plan_of(settings, source), _observer(telemetry, name, on_durable)
         if isinstance(source, KafkaSettings):
-            connect_as = _connector(settings, place, reloader)
             vitals.shared, vitals.member_id = True, source.member_id
             kafka = _kafka(settings, name, vitals, reloader)
             supervisors.append(GroupSupervisor(kafka, connect_as, plan, vitals, observer, holder=holder))
         else:
             streams = EventStreams(name, source, HttpClient(settings.http.contact), vitals, now)
             lease = settings.lease.duration.total_seconds()
-            connect = _connector(settings, place, reloader)(holder)
+            connect = connect_as(holder)
             supervisors.append(Supervisor(streams, connect, plan, vitals, observer, holder=holder, lease=lease))
     housekeeper = Housekeeper(
-        _connector(settings, place, reloader)(holder),
+        connect_as(holder),
         keep=settings.ledger.keep,
         on_backlog=telemetry.note_backlog,
         members=lambda: members_of(telemetry, holder),

@@ -98,7 +98,7 @@ async def read_positions(session: Session, lanes: Iterable[Lane], *, lock: bool 
     than `Limits.lock`.
     """
     async with session.transaction():
-        rows = await session.fetch(_READ_LOCKED if lock else _READ, *_columns(sorted(lanes)))
+        rows = await session.fetch(_READ_LOCKED if lock else _READ, *lane_columns(sorted(lanes)))
     return {Lane(*row[:3]): Held(*row[3:]) for row in rows}
 
 
@@ -127,7 +127,7 @@ async def advance(session: Session, steps: Iterable[Advance]) -> int:
     if not wanted:
         return int(await session.fetchval(_NOW))
     lanes, *columns = zip(*wanted, strict=True)
-    rows = await session.fetch(_ADVANCE, *_columns(lanes), *map(list, columns))
+    rows = await session.fetch(_ADVANCE, *lane_columns(lanes), *map(list, columns))
     moved = {row[:3] for row in rows}
     for step in wanted:
         if step.lane not in moved:
@@ -142,11 +142,12 @@ async def _take_over(
     positions = [starts[lane].offset for lane in lanes]
     times = [starts[lane].time for lane in lanes]
     async with session.transaction():
-        rows = await session.fetch(_TAKE_OVER, *_columns(lanes), positions, times, writer, restart)
+        rows = await session.fetch(_TAKE_OVER, *lane_columns(lanes), positions, times, writer, restart)
     return {Lane(*row[:3]): Held(*row[3:]) for row in rows}
 
 
-def _columns(lanes: Iterable[Lane]) -> tuple[list[str], list[str], list[int]]:
+def lane_columns(lanes: Iterable[Lane]) -> tuple[list[str], list[str], list[int]]:
+    """Lanes as the arrays that statements take them in: sources, topics, partitions."""
     listed = list(lanes)
     return [lane.source for lane in listed], [lane.topic for lane in listed], [lane.partition for lane in listed]
 

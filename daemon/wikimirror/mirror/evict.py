@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from wikimirror.mirror.checkpoints import lane_columns
 from wikimirror.mirror.connect import Session
 from wikimirror.model import Lane
 
@@ -39,7 +40,5 @@ async def evict(session: Session, lanes: Iterable[Lane], writer: str) -> int:
     Behind a pooler that does not pass names on they are not found: then the server's TCP keepalive or a person has to
     end one that is frozen within a statement.
     """
-    listed = list(lanes)
-    columns = [[lane.source for lane in listed], [lane.topic for lane in listed], [lane.partition for lane in listed]]
     async with session.transaction():
-        return int(await session.fetchval(_EVICT, *columns, writer))
+        return int(await session.fetchval(_EVICT, *lane_columns(lanes), writer))

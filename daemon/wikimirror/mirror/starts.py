@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from wikimirror.mirror.checkpoints import lane_columns
 from wikimirror.mirror.connect import Session
 from wikimirror.model import Lane, Position
 
@@ -48,9 +49,7 @@ async def note_starts(session: Session, starts: Mapping[Lane, Position], *, toge
         async with session.transaction():
             rows = await session.fetch(
                 _NOTE,
-                [lane.source for lane in lanes],
-                [lane.topic for lane in lanes],
-                [lane.partition for lane in lanes],
+                *lane_columns(lanes),
                 [starts[lane].offset for lane in lanes],
                 [starts[lane].time for lane in lanes],
             )

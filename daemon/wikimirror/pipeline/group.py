@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from structlog.contextvars import bind_contextvars
 
@@ -26,11 +26,10 @@ from wikimirror.model import Lane, Position
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
 from wikimirror.pipeline.pipeline import OnDurable, Pipeline, Plan
-from wikimirror.pipeline.waiting import patiently, pause, resume
+from wikimirror.pipeline.waiting import patiently, pause, resume, unless
 from wikimirror.pipeline.writing import Connect, passes
 from wikimirror.sources import Assignment, GroupSource, Membership
 
-T = TypeVar("T")
 _LOG = get_logger(__name__)
 _STEADY: Final = 60.0
 """Seconds. A stay in the group that was over sooner was no good one."""
@@ -95,7 +94,7 @@ class GroupSupervisor:
                 # Whoever is turned out soon after it came in must not hammer the group.
                 short = 0 if self._vitals.monotonic() - began >= _STEADY else short + 1
                 seconds = pause(1 + short, longest, None, random.random())  # noqa: S311  # jitter
-                await self._unless(asyncio.sleep(seconds), self._draining)
+                await unless(asyncio.sleep(seconds), self._draining)
         finally:
             self._vitals.role = Role.STOPPED
 
@@ -134,7 +133,7 @@ class GroupSupervisor:
             async with self._source.join() as member:
                 self._in_group = True
                 while not self._draining.is_set():
-                    assignment = await self._unless(member.assigned(), self._draining)
+                    assignment = await unless(member.assigned(), self._draining)
                     if assignment is None:
                         return
                     if not assignment.lanes:
@@ -164,7 +163,7 @@ class GroupSupervisor:
             writer = f"{self._holder}/{next(_NUMBERS)}"
             connect = self._connect_as(writer)
             taking = self._take_over(member, assignment.lanes, writer, connect)
-            held = await self._unless(taking, assignment.revoked, self._draining)
+            held = await unless(taking, assignment.revoked, self._draining)
             if held is not None:
                 vitals.role = Role.ACTIVE
                 vitals.positioned = True
@@ -257,15 +256,3 @@ class GroupSupervisor:
         if not await note_starts(session, starts, together=unread):
             # Another process was there first, and a lane came since.
             await self._position(session, member, new)
-
-    async def _unless(self, work: Coroutine[Any, Any, T], *events: asyncio.Event) -> T | None:
-        """The result of `work`, or None when one of the events comes first: then it is stopped where it is."""
-        working = asyncio.ensure_future(work)
-        coming = [asyncio.create_task(event.wait()) for event in events]
-        try:
-            await asyncio.wait({working, *coming}, return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            for task in (working, *coming):
-                task.cancel()
-            await asyncio.wait({working, *coming})

@@ -22,7 +22,7 @@ from wikimirror.model import Lane
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
 from wikimirror.pipeline.pipeline import OnDurable, Pipeline, Plan
-from wikimirror.pipeline.waiting import patiently, resume
+from wikimirror.pipeline.waiting import patiently, resume, unless
 from wikimirror.pipeline.writing import Connect, passes
 from wikimirror.sources import LiveSource
 
@@ -84,7 +84,7 @@ class Supervisor:
         bind_contextvars(source=self._source.name)
         try:
             while not self._draining.is_set():
-                held = await self._unless_draining(self._become_active())
+                held = await unless(self._become_active(), self._draining)
                 if held is not None:
                     await self._work(held)
         finally:
@@ -182,18 +182,6 @@ class Supervisor:
                 resume(self._vitals, Waiting.LEASE, _LOG)
                 return answer
         raise AssertionError  # attempts do not end
-
-    async def _unless_draining(self, work: Awaitable[T]) -> T | None:
-        """The result of `work`, or None when draining begins first: then it is stopped where it is."""
-        working = asyncio.ensure_future(work)
-        draining = asyncio.create_task(self._draining.wait())
-        try:
-            await asyncio.wait({working, draining}, return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            for task in (working, draining):
-                task.cancel()
-            await asyncio.wait({working, draining})
 
     async def _leave(self) -> None:
         """Give the lease back, so that a standby need not wait for its end."""

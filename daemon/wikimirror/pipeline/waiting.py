@@ -6,15 +6,18 @@ every daemon that lost the same server comes back in the same instant.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 import stamina
 from structlog.stdlib import BoundLogger
 
 from wikimirror.errors import WikimirrorError
 from wikimirror.observe.vitals import Vitals, Wait, Waiting
+
+T = TypeVar("T")
 
 FIRST_PAUSE: Final = 0.1
 """Seconds before the second attempt, at most."""
@@ -78,3 +81,16 @@ def resume(vitals: Vitals, what: Waiting, log: BoundLogger, waited: Wait | None 
             seconds=round(vitals.monotonic() - waited.since, 1),
             attempts=waited.attempts,
         )
+
+
+async def unless(work: Coroutine[Any, Any, T], *events: asyncio.Event) -> T | None:
+    """The result of `work`, or None when one of the events comes first: then it is stopped where it is."""
+    working = asyncio.ensure_future(work)
+    coming = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({working, *coming}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, *coming):
+            task.cancel()
+        await asyncio.wait({working, *coming})

@@ -44,7 +44,6 @@ class KafkaMembership:
         self.brokers = Brokers(source, settings, consumer)
         self.patience = settings.idle_timeout.total_seconds()
         self.upkeep = Upkeep(settings, consumer, self.brokers, vitals, self.fail)
-        self._source = source
         self._settings = settings
         self._memory = memory
         self._vitals = vitals
@@ -126,7 +125,7 @@ class KafkaMembership:
             await self.require_own_name()
         except WikimirrorError as error:
             if isinstance(error, Displaced):
-                _LOG.error("displaced from the group", reason=str(error), remedy=error.remedy)  # told
+                _LOG.error("displaced from the group", reason=str(error), remedy=error.remedy)
             self.fail(error)
             driver.keep_out(self.consumer)
             await asyncio.sleep(0)
@@ -165,12 +164,13 @@ async def stay(
     """
     consumer = await start_consumer(settings, group=True)
     membership = KafkaMembership(source, settings, consumer, memory, vitals)
-    upkeep = asyncio.create_task(membership.upkeep.run(membership.notice), name=f"upkeep {source}")
+    upkeep: asyncio.Task[None] | None = None
     try:
         if displaced:
             await membership.require_own_name()
         # Of a topic that may not be read the group tells nothing, and gives out the others: that is no way to begin.
-        await membership.brokers.lanes()
+        await membership.upkeep.look_for_topics()
+        upkeep = asyncio.create_task(membership.upkeep.run(membership.notice), name=f"upkeep {source}")
         # aiokafka matches a pattern from the beginning on; ours must match the whole name.
         pattern = None if settings.topic_pattern is None else whole(settings.topic_pattern)
         consumer.subscribe(settings.topics, pattern=pattern, listener=membership.listener)

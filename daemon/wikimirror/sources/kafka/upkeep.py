@@ -83,7 +83,8 @@ class Upkeep:
     async def _keep_up(self, notice: Callable[[], None]) -> None:
         clock = asyncio.get_running_loop().time
         acknowledged = clock()
-        looked: float | None = None
+        # Whoever joined has just looked.
+        looked: float | None = clock()
         failing: float | None = None
         while True:
             notice()
