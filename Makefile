@@ -12,7 +12,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run install test lint types fmt lock lock-check schema-doc schema-doc-check mutants bench kafka clean
+.PHONY: help run install test lint types fmt lock lock-check schema-doc schema-doc-check cli-doc cli-doc-check screenshots mutants bench kafka clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ run: $(VENV)/.run ## A simulated wiki's day, followed live into an embedded Post
 
 install: $(VENV)/.dev ## Make .venv with the locked versions of everything that development needs
 
-test: lint types lock-check schema-doc-check ## Everything that must hold: lint, types, locks, docs, tests (50 minutes at most)
+test: lint types lock-check schema-doc-check cli-doc-check ## Everything that must hold: lint, types, locks, docs, tests (50 minutes at most)
 	$(BIN)/pytest --durations=10 --session-timeout=$(BUDGET) $(TESTS)
 
 lint: $(VENV)/.dev ## Style, formatting and the one-way import contract
@@ -50,6 +50,15 @@ schema-doc: $(VENV)/.dev ## Write docs/schema.md from a freshly migrated databas
 
 schema-doc-check: $(VENV)/.dev ## docs/schema.md says what the migrations make
 	$(BIN)/python tools/schema_doc.py --check
+
+cli-doc: $(VENV)/.dev ## Write docs/cli.md from the program itself
+	$(BIN)/python tools/cli_doc.py
+
+cli-doc-check: $(VENV)/.dev ## docs/cli.md says what the commands are
+	$(BIN)/python tools/cli_doc.py --check
+
+screenshots: $(VENV)/.dev ## Take the pictures of the status page anew (needs Debian's chromium)
+	$(BIN)/python tools/screenshots.py
 
 mutants: $(VENV)/.dev ## Break the law and its application on purpose; the tests must notice each time
 	$(BIN)/python tests/mutants/run.py $(ARGS)

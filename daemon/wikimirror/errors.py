@@ -71,6 +71,8 @@ class UnreadableRecord(WikimirrorError):
         rev_id: int | None = None,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.retracts = False
+        """Whether it takes something away: then its page is hidden until it is read again (law, hidden first)."""
         self.reason = reason
         self.wiki_id = wiki_id
         self.page_id = page_id
@@ -108,6 +110,20 @@ class DatabaseUnavailable(WikimirrorError):
 
 class DatabaseRefused(WikimirrorError):
     """Postgres is there but cannot be used as it is: version, schema, rights or mode."""
+
+
+class Refused(WikimirrorError):
+    """A command changed nothing, because what was asked for would not be safe as things are."""
+
+
+class TooManySetAside(WikimirrorError):
+    """So many records would be set aside that the fault is not in them: reading stops instead (the breaker)."""
+
+    remedy = (
+        "Nothing of this batch is written, and nothing is lost. Look at what the source sends"
+        " (`wikimirror check-source`) and at the program's version; then start the daemon again."
+        " docs/runbooks/WikimirrorSourceHalted.md"
+    )
 
 
 class Fenced(WikimirrorError):

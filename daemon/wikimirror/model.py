@@ -193,6 +193,11 @@ def coordinates_identity(at: Coordinates) -> bytes:
     return _digest("at", at.source, at.topic, str(at.partition), str(at.offset))
 
 
+def hiding_identity(at: Coordinates) -> bytes:
+    """The identity of the deletion that stands for a retraction which was set aside: where that was read."""
+    return _digest("hiding", at.source, at.topic, str(at.partition), str(at.offset))
+
+
 def _digest(*parts: str) -> bytes:
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -239,7 +244,7 @@ class Lost(NamedTuple):
     until: Position
     """Where reading goes on; an offset of -1 is not known yet."""
     reason: str
-    """One of a closed set: `retention`, `jump`."""
+    """One of a closed set: `retention`, `jump`, `truncated`; `skipped` where a person moved the position over it."""
 
 
 class Entry(NamedTuple):
@@ -263,6 +268,7 @@ class UnreadableRecordLike(Protocol):
     wiki_id: str | None
     page_id: int | None
     rev_id: int | None
+    retracts: bool
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,3 +278,5 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
     unread: list[Unread] = []
     lost: tuple[Lost, ...] = ()
+    order: list[Coordinates] = []
+    """Of all records read for it, those ignored included, in reading order: what the breaker counts by."""

@@ -21,7 +21,10 @@ NARROW = 80
 
 def lane(partition: int, topic: str = TOPIC, source: str = "kafka") -> LaneStatus:
     writer = f"wikimirror-{partition % 4}/1/0a1b2c3d/2"
-    return LaneStatus(source, topic, partition, 123_456_789, NOON, 12, writer, NOON, 0.4, 3.2)
+    return LaneStatus(
+        source, topic, partition, 123_456_789, NOON, 12, writer, NOON, 0.4, 3.2,
+        state="catching_up", told_ago=2.0, seconds_behind=86_400.0, catch_up_seconds=420.0, headroom_seconds=518_400.0,
+    )  # fmt: skip
 
 
 def member(number: int) -> MemberStatus:
@@ -39,6 +42,7 @@ def member(number: int) -> MemberStatus:
         started_at=NOON,
         seen_at=NOON,
         unseen=2.5,
+        why="reads what was published 86400 s ago",
         gone=False,
     )
 
@@ -80,6 +84,20 @@ def test_a_topic_of_one_partition_is_a_row_with_its_name() -> None:
     assert [line.split("  ")[0] for line in lines[2:4]] == ["live a.topic[0]", "live b.topic[0]"]
 
 
+def test_a_lane_says_its_state_when_it_catches_up_and_how_long_its_records_are_kept() -> None:
+    never = replace(lane(1), state="growing", catch_up_seconds=None, never=True)
+    stopped = replace(lane(2), state="stopped")
+    untold = LaneStatus("kafka", TOPIC, 3, 7, None, 1, None, NOON, None, 3.2)
+    lines = told(replace(REPORT, lanes=[lane(0), never, stopped, untold]))
+    start = lines.index(f"kafka {TOPIC}")
+    assert [row.split() for row in lines[start + 3 : start + 7]] == [
+        ["[0]", "catching_up", "24", "h", "7", "min", "6", "d", "wikimirror-0/1/0a1b2c3d/2"],
+        ["[1]", "growing", "24", "h", "never", "6", "d", "wikimirror-1/1/0a1b2c3d/2"],
+        ["[2]", "stopped", "–", "–", "–", "wikimirror-2/1/0a1b2c3d/2"],
+        ["[3]", "–", "–", "–", "–", "–"],
+    ]
+
+
 def test_all_members_are_told_each_in_a_line_and_who_is_gone_holds_nothing() -> None:
     lines = told(REPORT)
     start = lines.index("kafka: followed by 3 processes, 36 lanes read, 12,300 records behind")
@@ -114,6 +132,6 @@ def test_as_json_each_lane_and_member_is_an_object_with_all_that_is_known(capsys
         "source": "kafka", "holder": "wikimirror-3/1/0a1b2c3d", "member_id": "wikimirror-3", "role": "active",
         "state": "catching_up", "lanes": 12, "seconds_behind": 86_400.5, "records_behind": 100, "in_flight": 7,
         "version": "1.2.3", "started_at": "2026-11-01T12:00:00+00:00", "seen_at": "2026-11-01T12:00:00+00:00",
-        "unseen": 600.0, "gone": True,
+        "unseen": 600.0, "why": "reads what was published 86400 s ago", "gone": True,
     }  # fmt: skip
     assert document["records_behind"] == {"kafka": 12_300}

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
 import signal
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from tests.live.cluster import Cluster, own_cluster
 from tests.live.daemon import Daemon
+from tests.live.disk import fill, lying_on, small_disk_of
 from tests.live.probes import until_answers
 from tests.live.truth import accounts_add_up, durable, must_equal
 from tests.live.within import ends_equal, following
@@ -216,42 +211,15 @@ async def test_a_password_that_changes_is_waited_for_until_its_file_says_so_too(
 
 @pytest.fixture
 def small_disk(require_part: Callable[[str, bool, str], None]) -> Iterator[Path]:
-    """A file system of its own, of 64 MiB."""
-    directory = Path(tempfile.mkdtemp(prefix="wm-"))
-    directory.chmod(0o755)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=0777", "wikimirror-test", str(directory)]
-    mounted = (
-        shutil.which("mount") is not None and subprocess.run(mount, check=False, capture_output=True).returncode == 0
-    )
-    try:
-        require_part("a file system of its own", mounted, "run as root, where mounting is allowed")
-        yield directory
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(directory)], check=True)
-        directory.rmdir()
+    with small_disk_of(require_part) as disk:
+        yield disk
 
 
 @pytest.fixture
 async def tablespace(small_disk: Path, postgres_server: EmbeddedPostgres, database_url: str) -> AsyncIterator[Path]:
     """The test's database lies on the small disk."""
-    place = small_disk / "tablespace"
-    place.mkdir()
-    owner = (postgres_server.cluster / "PG_VERSION").stat()
-    os.chown(place, owner.st_uid, owner.st_gid)
-    database = urlsplit(database_url).path.lstrip("/")
-    connection = await asyncpg.connect(postgres_server.dsn())
-    try:
-        await connection.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
-        await connection.execute(f"ALTER DATABASE {database} SET TABLESPACE small")
+    async with lying_on(small_disk, postgres_server, database_url):
         yield small_disk
-        await connection.execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-        )
-        await connection.execute(f"ALTER DATABASE {database} SET TABLESPACE pg_default")
-        await connection.execute("DROP TABLESPACE small")
-    finally:
-        await connection.close()
 
 
 async def test_a_full_disk_is_waited_for_and_nothing_is_lost(tablespace: Path, world: World) -> None:
@@ -259,7 +227,7 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_lost(tablespace: Path, w
     async with following(world.config()) as daemon:
         await daemon.gets_on()
         filler = tablespace / "filler"
-        _fill(filler)
+        fill(filler)
         await daemon.until(lambda: "53100" in daemon.verdict.why)
         assert daemon.verdict.state is State.WAITING
         assert daemon.verdict.alive
@@ -269,10 +237,3 @@ async def test_a_full_disk_is_waited_for_and_nothing_is_lost(tablespace: Path, w
         filler.unlink()
         await daemon.gets_on()
         await ends_equal(world, daemon)
-
-
-def _fill(path: Path) -> None:
-    """Leave no room where that file is."""
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))

@@ -10,6 +10,7 @@ from wikimirror.errors import DatabaseUnavailable
 from wikimirror.mirror import backlog
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Limits, Session, connect
+from wikimirror.mirror.replays import Stretch, begin_replay, finish_replay, see_replay
 from wikimirror.model import Lost, Position
 from wikimirror.observe.backlog import Backlog
 
@@ -46,3 +47,15 @@ async def test_counting_gives_up_soon_and_says_so(
         with pytest.raises(DatabaseUnavailable):
             await read_backlog(session)
     assert await read_backlog(session) == Backlog({}, 0, {})
+
+
+async def test_replays_count_while_they_are_at_work_and_tell_so(session: Session) -> None:
+    replay = await begin_replay(session, "wiki", [Stretch("a", 0, 0, 0, 5, None)], asked={}, holder="me", gap_id=None)
+    assert (await read_backlog(session)).replays == {"wiki": 1}
+    async with session.transaction():
+        await session.execute("UPDATE replay SET seen_at = seen_at - interval '61 seconds'")
+    assert (await read_backlog(session)).replays == {}
+    await see_replay(session, replay)
+    assert (await read_backlog(session)).replays == {"wiki": 1}
+    await finish_replay(session, replay, close=False)
+    assert (await read_backlog(session)).replays == {}

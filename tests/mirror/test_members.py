@@ -17,10 +17,10 @@ from wikimirror.observe.backlog import Backlog
 from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.vitals import Role
 from wikimirror.ops.status import status
-from wikimirror.pipeline.housekeeping import Housekeeper, members_of
+from wikimirror.pipeline.housekeeping import Housekeeper, Telling, members_of
 
 DEADLINE = 20.0
-ME = Member("kafka", "host/1/aa", "wikimirror-0", "active", "current", 3, 0.5, 12, 4, "1.2.3")
+ME = Member("kafka", "host/1/aa", "wikimirror-0", "active", "current", 3, 0.5, 12, 4, "1.2.3", "is 0.5 s behind")
 
 
 async def noted(session: Session) -> list[Noted]:
@@ -36,10 +36,11 @@ async def make_older(session: Session, holder: str, age: timedelta) -> None:
 async def test_what_a_process_told_last_is_what_is_read(any_session: Session) -> None:
     await note_members(any_session, [ME, ME._replace(source="another", member_id=None)])
     (_, first) = await noted(any_session)
-    await note_members(any_session, [ME._replace(state="catching_up", seconds_behind=None, records_behind=None)])
+    later = ME._replace(state="catching_up", seconds_behind=None, records_behind=None, why="reads old records")
+    await note_members(any_session, [later])
     other, told = await noted(any_session)
     assert first.member == ME
-    assert told.member == ME._replace(state="catching_up", seconds_behind=None, records_behind=None)
+    assert told.member == later
     assert told.started_at == first.started_at <= first.seen_at < told.seen_at
     assert 0 <= told.unseen < other.unseen < DEADLINE
 
@@ -100,8 +101,10 @@ def test_a_process_tells_what_its_probes_and_metrics_tell() -> None:
     kafka, live = members_of(telemetry, "host/1/aa")
     version, late = telemetry.build.version, kafka.seconds_behind
     assert late == pytest.approx(90)
-    assert kafka == Member("kafka", "host/1/aa", "wikimirror-0", "active", "catching_up", 2, late, 10, 7, version)
-    assert live == Member("live", "host/1/aa", None, "standby", "standby", 0, None, None, 0, version)
+    why = "reads what was published 90 s ago"
+    assert kafka == Member("kafka", "host/1/aa", "wikimirror-0", "active", "catching_up", 2, late, 10, 7, version, why)
+    why = "another process reads this source"
+    assert live == Member("live", "host/1/aa", None, "standby", "standby", 0, None, None, 0, version, why)
 
 
 class Kept:
@@ -111,12 +114,17 @@ class Kept:
         self._url = url
         self.looked = asyncio.Event()
         self.fails = False
-        self.keeper = Housekeeper(self._connect, keep=None, on_backlog=self._look, members=lambda: members)
+        self.samples = 0
+        telling = Telling(ME.holder, self._sample, lambda: members, list)
+        self.keeper = Housekeeper(self._connect, keep=None, on_backlog=self._look, telling=telling)
 
     async def _connect(self) -> Session:
         if self.fails:
             raise DatabaseUnavailable("away")
         return await connect(self._url)
+
+    def _sample(self) -> None:
+        self.samples += 1
 
     def _look(self, _: Backlog) -> None:
         self.looked.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.exposition import choose_encoder
@@ -18,14 +18,16 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.observe.clock import THRESHOLDS, Clock
 from wikimirror.merge.refusals import Refusal
 from wikimirror.merge.workspace import Reconcile
-from wikimirror.model import Kind, Lane
+from wikimirror.mirror.hiding import REASON
+from wikimirror.model import Kind, Lane, Position
 from wikimirror.observe.backlog import Backlog
 from wikimirror.observe.build import build
 from wikimirror.observe.health import State
 from wikimirror.observe.labels import OTHER, RECONCILE
+from wikimirror.observe.lanes import LaneState
 from wikimirror.observe.metrics import Metric, Type
 from wikimirror.observe.telemetry import Telemetry
-from wikimirror.observe.vitals import Accounts, Role, Waiting
+from wikimirror.observe.vitals import Accounts, Role, Vitals, Waiting
 from wikimirror.sources.http import Ending
 from wikimirror.wire import Reason
 
@@ -71,6 +73,7 @@ def used(clock: Clock, telemetry: Telemetry) -> None:
     vitals.heard(LANE, clock.published(ago=1))
     vitals.hold([LANE])
     vitals.told_end(LANE, 5)
+    falls_behind(clock, telemetry, vitals)
     vitals.last_applied = clock.wall
     unknown = {TITLE: 1}
     vitals.accounts.take(4)
@@ -80,6 +83,17 @@ def used(clock: Clock, telemetry: Telemetry) -> None:
     telemetry.observe_freshness("eventstreams", [(TITLE, 0.1), (Kind.EDIT, 0.1)])
     telemetry.observe_apply("eventstreams", 0.01)
     telemetry.note_backlog(Backlog(unknown, 2, unknown))
+
+
+def falls_behind(clock: Clock, telemetry: Telemetry, vitals: Vitals) -> None:
+    """A minute of samples of a lane that moves and gets later, of a source that keeps a day."""
+    vitals.retention = 86_400.0
+    for number in range(13):
+        vitals.durable[LANE] = Position(100 + number, clock.published(ago=100 + 5 * number))
+        vitals.heard(LANE, clock.published(ago=100 + 5 * number))
+        vitals.told_end(LANE, 5 + number)
+        telemetry.sample()
+        clock.run(5)
 
 
 def test_the_document_and_the_declarations_name_the_same_metrics_types_labels_units_and_meanings() -> None:
@@ -152,6 +166,7 @@ def test_the_closed_sets_are_those_of_the_parts_that_count() -> None:
     assert values(Metric.REFUSED, "reason") == set(Refusal)
     assert values(Metric.SET_ASIDE, "reason") == values(Metric.DEAD_LETTERS, "reason") == set(Reason)
     assert values(Metric.STATE, "state") == set(State)
+    assert values(Metric.LANE_STATE, "state") == set(LaneState)
     assert values(Metric.ROLE, "role") == set(Role)
     assert values(Metric.RETRIES, "what") == set(Waiting)
     assert values(Metric.DISCONNECTS, "reason") == set(Ending)
@@ -164,7 +179,7 @@ def test_reasons_of_reconcile_are_those_that_the_law_and_the_books_write() -> No
     )
     written = set(re.findall(r'(?:Reconcile\([^"()]*|reasons\.append\()"(\w+)"', code))
     assert Reconcile._fields[-1] == "reason"
-    assert written == set(RECONCILE.values)
+    assert written | {REASON} == set(RECONCILE.values)
 
 
 def test_postgres_codes_of_bad_data_keep_their_names_and_others_do_not(clock: Clock, telemetry: Telemetry) -> None:
@@ -192,18 +207,22 @@ def test_what_is_not_known_is_absent_and_never_zero(clock: Clock, telemetry: Tel
     unknown = (
         Metric.BEHIND,
         Metric.BEHIND_RECORDS,
+        Metric.LANE_STATE,
+        Metric.CATCH_UP,
+        Metric.HEADROOM,
         Metric.PUBLISHED,
         Metric.RECEIVED,
         Metric.LAST_APPLIED,
         Metric.DEAD_LETTERS,
         Metric.GAPS,
         Metric.RECONCILE,
+        Metric.REPLAY_ACTIVE,
         Metric.BACKLOG_READ,
     )
     samples = scrape(telemetry)
     assert not any(samples.get(metric.series) for metric in unknown)
-    vitals.heard(LANE, clock.published(ago=3))
-    vitals.told_end(LANE, 0)
+    vitals.hold([LANE])
+    falls_behind(clock, telemetry, vitals)
     vitals.last_applied = clock.wall
     telemetry.note_backlog(Backlog({}, 0, {}))
     samples = scrape(telemetry)
@@ -230,6 +249,43 @@ def test_what_is_told_of_lanes_is_told_of_those_held_and_of_no_other(clock: Cloc
     assert value(samples, Metric.LANES.series, source="kafka") == 2
     assert value(samples, Metric.REBALANCES.series, source="kafka") == 1
     assert value(samples, Metric.MISSING_TOPICS.series, source="kafka") == 1
+
+
+def test_a_lane_has_one_state_and_tells_never_as_infinity(clock: Clock, telemetry: Telemetry) -> None:
+    vitals = telemetry.add(clock.active())
+    vitals.hold([LANE])
+    place = {"source": "eventstreams", "topic": TOPIC, "partition": "3"}
+    falls_behind(clock, telemetry, vitals)
+    samples = scrape(telemetry)
+    assert total(samples, Metric.LANE_STATE, "eventstreams") == 1
+    assert value(samples, Metric.LANE_STATE.series, **place, state="growing") == 1
+    assert value(samples, Metric.CATCH_UP.series, **place) == math.inf
+    assert value(samples, Metric.HEADROOM.series, **place) == pytest.approx(86_400 - 160)
+    # Another assignment begins another window.
+    vitals.hold([LANE])
+    assert not scrape(telemetry).get(Metric.LANE_STATE.series)
+    vitals.durable[LANE] = Position(200, clock.published(ago=1))
+    vitals.told_end(LANE, 0)
+    telemetry.sample()
+    samples = scrape(telemetry)
+    assert value(samples, Metric.LANE_STATE.series, **place, state="current") == 1
+    assert not samples.get(Metric.CATCH_UP.series)
+    assert value(samples, Metric.HEADROOM.series, **place) == 86_400
+
+
+def test_a_replay_at_work_is_told_for_every_source_followed_and_for_captures(
+    clock: Clock, telemetry: Telemetry
+) -> None:
+    telemetry.add(clock.active())
+    told = Metric.REPLAY_ACTIVE.series
+    telemetry.note_backlog(Backlog({}, 0, {}, replays={"eventstreams": 2, "followed_by_nobody": 1}))
+    assert scrape(telemetry)[told] == {
+        frozenset({("source", "eventstreams")}): 1,
+        frozenset({("source", "capture")}): 0,
+    }
+    telemetry.note_backlog(Backlog({}, 0, {}, replays={"capture": 1}))
+    assert value(scrape(telemetry), told, source="eventstreams") == 0
+    assert value(scrape(telemetry), told, source="capture") == 1
 
 
 def test_role_and_state_are_one_of_their_values(clock: Clock, telemetry: Telemetry) -> None:
@@ -305,6 +361,7 @@ def steps(draw: st.DrawFn) -> list[tuple[str, int, list[tuple[int, str]]]]:
     return draw(st.lists(st.tuples(kinds, st.integers(0, 50), settled), max_size=30))
 
 
+@settings(deadline=None)
 @given(steps(), steps())
 def test_the_accounts_of_every_source_add_up_at_every_scrape_and_counters_only_grow(
     first: list[Any], second: list[Any]
@@ -357,6 +414,10 @@ def happen(accounts: Accounts, kind: str, records: int, settled: list[tuple[int,
         accounts.settle(count, ignored=ignored, applied=applied, refused=refused, set_aside=set_aside)
 
 
-def test_every_exported_number_is_a_number(clock: Clock, telemetry: Telemetry) -> None:
+def test_every_exported_number_is_a_number_and_only_never_is_infinite(clock: Clock, telemetry: Telemetry) -> None:
     used(clock, telemetry)
-    assert all(math.isfinite(number) for samples in scrape(telemetry).values() for number in samples.values())
+    infinite = {
+        name for name, samples in scrape(telemetry).items() for number in samples.values() if not math.isfinite(number)
+    }
+    assert infinite == {Metric.CATCH_UP.series}
+    assert not any(math.isnan(number) for samples in scrape(telemetry).values() for number in samples.values())

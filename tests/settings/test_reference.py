@@ -41,6 +41,9 @@ ALL = [
 """Every key in its place, a source's under the name of its example."""
 WITHOUT_EXTREMES = {
     "admin.listen",
+    "admin.runbooks",
+    "admin.token",
+    "admin.token_file",
     "http.contact",
     "log.format",
     "postgres.password_file",

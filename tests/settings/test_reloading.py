@@ -84,7 +84,7 @@ def test_every_secret_is_taken_up(tmp_path: Path) -> None:
         f"[sources.{name}]\n" + "".join(f"{key} = {value}\n" for key, value in said.items())
         for name, said in (("by_password", by_password), ("by_token", by_token))
     )
-    path = settings_file(tmp_path, more=sources)
+    path = settings_file(tmp_path, more=sources + '[admin]\ntoken = "first"\n')
     reloader = Reloader(path)
     path.write_text(path.read_text().replace("first", "second"))
 
@@ -98,7 +98,7 @@ def test_every_secret_is_taken_up(tmp_path: Path) -> None:
 def secret_of(settings: Settings, key: str) -> str | None:
     """A secret wherever it is said, whatever the source's name."""
     section, _, name = key.rpartition(".")
-    places = [settings.postgres] if section == "postgres" else list(settings.sources.values())
+    places = list(settings.sources.values()) if section.startswith("sources") else [getattr(settings, section)]
     found = {each.get_secret_value() for place in places if (each := getattr(place, name, None)) is not None}
     return found.pop() if len(found) == 1 else None
 

@@ -169,14 +169,16 @@ async def test_head_answers_like_get_without_a_body(client: aiohttp.ClientSessio
         assert await head.read() == b""
 
 
-async def test_the_root_lists_the_paths_and_each_is_there(client: aiohttp.ClientSession, vitals: Vitals) -> None:
+async def test_what_is_not_there_lists_the_paths_and_each_is_there(
+    client: aiohttp.ClientSession, vitals: Vitals
+) -> None:
     assert vitals.connected
-    status, body = await get(client, "/")
-    assert (status, body["program"]) == (200, "wikimirror")
-    assert set(body["paths"]) == {*PROBES, "/metrics"}
+    status, body = await get(client, "/nowhere")
+    assert status == 404
+    assert set(body["paths"]) == {*PROBES, "/metrics", "/", "/status.json", "/details", "/details.json"}
     for path in body["paths"]:
         async with client.get(path) as response:
-            assert response.status == 200
+            assert response.status == (404 if path.startswith("/details") else 200)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvloop
 
+from wikimirror.app.operating import noted, operating
 from wikimirror.app.places import (
     check_schema,
     configured_place,
@@ -20,7 +21,8 @@ from wikimirror.app.places import (
     upgrade,
     upgrade_if_missing,
 )
-from wikimirror.app.running import now, run_to_end
+from wikimirror.app.ranges import recordings
+from wikimirror.app.running import run_to_end
 from wikimirror.mirror import migrate as migrations
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.migrate import MigrationReport, SchemaReport
@@ -32,7 +34,6 @@ from wikimirror.ops import status as ops_status
 from wikimirror.ops.live_reports import StatusReport
 from wikimirror.ops.reports import HistoryReport, OnProgress, PageReport, PlayReport, SqlReport
 from wikimirror.settings import Settings, load
-from wikimirror.sources import Recording
 
 
 def settings_from(path: Path | None, flags: dict[str, Any], *, quiet: bool = False) -> Settings:
@@ -49,15 +50,16 @@ def settings_from(path: Path | None, flags: dict[str, Any], *, quiet: bool = Fal
 
 def play(settings: Settings, files: list[Path], *, on_progress: OnProgress) -> PlayReport:
     """Applies recorded captures, in the order given; an empty database is migrated first."""
-    recordings = [Recording(path, now, topic=topic) for path, topic in zip(files, _topics(files), strict=True)]
-    for recording in recordings:
-        recording.require_readable()
+    captures = recordings(files)
 
     async def work() -> PlayReport:
         async with find_place(settings) as place:
             await upgrade_if_missing(settings, place)
-            async with await open_session(settings, place) as session:
-                return await ops_play.play(session, recordings, settings, on_progress)
+            names = [capture.partition.topic for capture in captures]
+            async with operating(settings, place, "play", {"files": names}) as operation:
+                report = await ops_play.play(operation.session, captures, settings, on_progress)
+                operation.summary |= {"read": report.read, "applied": sum(report.applied.values())}
+                return report
 
     return run_to_end(work())
 
@@ -109,7 +111,16 @@ def open_psql(settings: Settings) -> int | None:
 def migrate(settings: Settings) -> MigrationReport:
     """Creates the schema, or brings it to this program's version."""
     place = configured_place(settings)
-    return run_to_end(upgrade(settings, place))
+
+    async def work() -> MigrationReport:
+        report = await upgrade(settings, place)
+        if report.changed:
+            # Not before: the table may be of this very migration.
+            async with noted(settings, place, "migrate", {"before": report.before, "after": report.after}):
+                pass
+        return report
+
+    return run_to_end(work())
 
 
 def migration_sql(settings: Settings) -> str:
@@ -120,9 +131,3 @@ def migration_sql(settings: Settings) -> str:
 def migration_check(settings: Settings) -> SchemaReport:
     """Which version the schema has, against what this program needs. Changes nothing."""
     return run_to_end(check_schema(settings, configured_place(settings)))
-
-
-def _topics(files: list[Path]) -> list[str]:
-    """A topic for each file: its name, or its path where two files share a name."""
-    names = [path.name for path in files]
-    return [path.name if names.count(path.name) == 1 else str(path) for path in files]

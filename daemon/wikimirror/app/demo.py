@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from wikimirror.app.demo_eventstreams import follow_eventstreams
+from wikimirror.app.operating import operating
 from wikimirror.app.places import (
     DATABASE,
     DEMO_SCHEMA,
@@ -17,7 +18,6 @@ from wikimirror.app.places import (
     empty,
     find_place,
     in_schema,
-    open_session,
     refuse_mirror,
     upgrade,
 )
@@ -72,9 +72,9 @@ def demo(
             count = actions or _affordable(seconds)
             day = await asyncio.to_thread(simulate_day, chosen, count, out_of_scope=True)
             pace = count / _ACTIONS_PUBLISHED_A_SECOND if seconds is None else (seconds - overhead) * _PUBLISHING
-            async with await open_session(settings, place) as session:
+            async with operating(settings, place, "demo", {"source": source, "seed": chosen}) as operation:
                 did = await follow(Rehearsal(settings, place, day, max(1.0, pace), on_progress))
-                return await _report(settings, place, session, day, chosen, did)
+                return await _report(settings, place, operation.session, day, chosen, did)
 
     return run_to_end(work())
 

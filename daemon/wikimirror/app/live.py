@@ -11,9 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from wikimirror.app.admin import admin_server
+from wikimirror.app.operating import noted
 from wikimirror.app.places import Place, find_place, open_session, upgrade_if_missing
 from wikimirror.app.running import now, run_to_end
 from wikimirror.errors import ConfigurationError, WikimirrorError
+from wikimirror.mirror.breaker import Limits
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import name_of
 from wikimirror.mirror.leases import new_holder
@@ -28,7 +31,7 @@ from wikimirror.ops.play import law_of, scope_of
 from wikimirror.ops.reports import PlayReport
 from wikimirror.pipeline.daemon import Daemon
 from wikimirror.pipeline.group import ConnectAs, GroupSupervisor
-from wikimirror.pipeline.housekeeping import Housekeeper, members_of
+from wikimirror.pipeline.housekeeping import Housekeeper, telling_of
 from wikimirror.pipeline.pipeline import Durable, Plan
 from wikimirror.pipeline.supervise import Supervisor
 from wikimirror.pipeline.waiting import patiently, resume
@@ -42,7 +45,6 @@ from wikimirror.settings import (
     require_runnable,
 )
 from wikimirror.sources import EventStreams, GroupSource, HttpClient, LiveSource
-from wikimirror.web.admin import AdminServer
 
 _LOG = get_logger(__name__)
 _IDLE: Final = 10.0
@@ -69,7 +71,8 @@ async def follow(settings: Settings, place: Place, reloader: Reloader) -> RunRep
     started = asyncio.Event()
     async with AsyncExitStack() as opened:
         if settings.admin.listen is not None:
-            admin = AdminServer(str(settings.admin.listen), telemetry, started=started.is_set)
+            current = partial(_reloaded, reloader)
+            admin = admin_server(place, telemetry, started=started.is_set, current=current)
             await opened.enter_async_context(admin)
             _LOG.info("probes and metrics", url=str(admin.url))
         await opened.enter_async_context(StallWatch(telemetry))
@@ -78,7 +81,8 @@ async def follow(settings: Settings, place: Place, reloader: Reloader) -> RunRep
         stop_by_signals(daemon.stop)
         started.set()
         begun = time.monotonic()
-        await daemon.run()
+        async with noted(settings, place, "run", {"sources": list(settings.sources)}):
+            await daemon.run()
         return report_of(telemetry, time.monotonic() - begun)
 
 
@@ -112,6 +116,7 @@ def build_daemon(
     supervisors: list[Supervisor | GroupSupervisor] = []
     for name, source in settings.sources.items():
         vitals = telemetry.add(Vitals(name))
+        vitals.retention = None if source.retention is None else source.retention.total_seconds()
         plan, observer = plan_of(settings, source), _observer(telemetry, name, on_durable)
         if isinstance(source, KafkaSettings):
             vitals.shared, vitals.member_id = True, source.member_id
@@ -126,7 +131,7 @@ def build_daemon(
         connect_as(holder),
         keep=settings.ledger.keep,
         on_backlog=telemetry.note_backlog,
-        members=lambda: members_of(telemetry, holder),
+        telling=telling_of(telemetry, holder),
     )
     return Daemon(supervisors, housekeeper, drain_timeout=settings.run.drain_timeout.total_seconds())
 
@@ -171,7 +176,14 @@ def plan_of(settings: Settings, source: SourceSettings) -> Plan:
         record_bytes=source.record_bytes,
         halt_on_gap=source.on_gap == "halt",
         dialects=source.dialects if isinstance(source, KafkaSettings) else {},
+        may_set_aside=limits_of(settings),
     )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How much may be set aside before reading stops instead."""
+    limits = settings.dead_letters
+    return Limits(consecutive=limits.halt_consecutive, share=limits.halt_share, window=limits.halt_window)
 
 
 def telemetry_of(settings: Settings) -> Telemetry:

@@ -10,12 +10,14 @@ from rich.text import Text
 
 from wikimirror.cli.output import clean, counts, grid, listing, plural, shown
 from wikimirror.cli.rendering import render_accounts
+from wikimirror.observe.lanes import STOPPED
 from wikimirror.ops.live_reports import CheckReport, LaneStatus, LeaseStatus, MemberStatus, RunReport, StatusReport
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
-_OF_A_LANE: Final = ("position", "behind, s", "moved, ago", "epoch", "writer")
+_OF_A_LANE: Final = ("state", "behind", "catch-up", "headroom", "writer")
+"""What is asked at night. Position, epoch and more are in --json and in `checkpoints list`."""
 
 
 def render_run(report: RunReport, console: Console) -> None:
@@ -120,8 +122,11 @@ def _render_lanes(lanes: list[LaneStatus], console: Console) -> None:
 
 
 def _lane(lane: LaneStatus) -> tuple[object, ...]:
-    behind = None if lane.behind is None else f"{lane.behind:,.1f}"
-    return str(lane.position), behind, duration(lane.quiet), str(lane.epoch), lane.writer
+    if lane.state == STOPPED:
+        # What was told of it is too old to be true.
+        return lane.state, None, None, None, lane.writer
+    catch_up = "never" if lane.never else duration(lane.catch_up_seconds)
+    return lane.state, duration(lane.seconds_behind), catch_up, duration(lane.headroom_seconds), lane.writer
 
 
 def _render_members(source: str, members: list[MemberStatus], records: int | None, console: Console) -> None:

@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from wikimirror.cli import config, database, live, page, rehearse
+from wikimirror.cli import (
+    checkpoints,
+    config,
+    database,
+    dead_letters,
+    explain,
+    facts,
+    live,
+    operations,
+    page,
+    purge,
+    rehearse,
+    replay,
+)
 from wikimirror.cli.output import error_document, print_json, tell_error
 from wikimirror.errors import WikimirrorError
 from wikimirror.observe.logging import describe
@@ -32,12 +45,20 @@ program.command("demo")(rehearse.demo)
 program.command("run")(live.run)
 program.command("check-source")(live.check_source)
 program.command("status")(live.status)
+program.command("explain")(explain.explain)
 program.command("play")(rehearse.play)
 program.command("migrate")(database.migrate)
 program.command("check-config")(database.check_config)
 program.add_typer(config.commands, name="config")
 program.command("sql")(database.sql)
 program.add_typer(page.commands, name="page")
+program.add_typer(checkpoints.commands, name="checkpoints")
+program.command("gaps")(checkpoints.gaps)
+program.command("operations")(operations.operations)
+program.command("purge")(purge.purge)
+program.add_typer(dead_letters.commands, name="dead-letters")
+program.command("replay")(replay.replay)
+program.command("replays")(replay.replays)
 
 
 def main() -> int:
@@ -87,3 +108,6 @@ def _root(
     ] = False,
 ) -> None:
     """Keeps a Postgres mirror of Wikimedia content in step with its change stream."""
+
+
+facts.attach(program)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Final
 
 from rich.console import Console
@@ -22,10 +23,10 @@ def progress(what: str, *, quiet: bool) -> Iterator[OnProgress]:
     console = stderr()
     if console.is_terminal:
         with _bar(console) as bar:
-            task = bar.add_task(what, total=None, rate=0.0)
+            task = bar.add_task(what, total=None, rate=0.0, left="")
 
             def advance(done: int, total: int | None, rate: float) -> None:
-                bar.update(task, completed=done, total=total, rate=rate)
+                bar.update(task, completed=done, total=total, rate=rate, left=_left(done, total, rate))
 
             yield advance
     elif quiet:
@@ -40,7 +41,7 @@ def _bar(console: Console) -> Progress:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("records, {task.fields[rate]:,.0f} a second"),
+        TextColumn("records, {task.fields[rate]:,.0f} a second{task.fields[left]}"),
         TimeElapsedColumn(),
         console=console,
         transient=True,
@@ -56,6 +57,16 @@ def _lines(console: Console, what: str) -> OnProgress:
             return
         last = time.monotonic()
         of = f" of {total:,}" if total is not None else ""
-        console.print(f"{what}: {done:,}{of} records, {rate:,.0f} a second")
+        console.print(f"{what}: {done:,}{of} records, {rate:,.0f} a second{_left(done, total, rate)}")
 
     return tell
+
+
+def _left(done: int, total: int | None, rate: float) -> str:
+    """The share that is done and the time that is left, where they are known."""
+    if not total:
+        return ""
+    share = f", {min(100, 100 * done // total)} %"
+    if rate <= 0 or done >= total:
+        return share
+    return f"{share}, {timedelta(seconds=round((total - done) / rate))} left"

@@ -2,20 +2,20 @@
 
     advance checkpoints (compare-and-set, P5)
       → lock pages, read registers → absorb → read what closed gates touch → settle → write
-      → ledger, corrections, reconcile rows, dead letters, gaps → COMMIT
+      → ledger, corrections, reconcile rows → pages hidden, dead letters, gaps → COMMIT
 
 A batch that Postgres refuses for its data is done again in halves, each under a savepoint, until the bad record stands
-alone; that one is set aside. Two writers that created the same row at once collide, as does a batch that took a stored
-revision for a new one: the later does its batch again.
+alone; that one is set aside, and hides its page where it would have taken something away. Two writers that created the
+same row at once collide, as does a batch that took a stored revision for a new one: the later does its batch again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 
@@ -24,12 +24,14 @@ from wikimirror.merge.law import Law
 from wikimirror.merge.scope import bare_retraction
 from wikimirror.merge.workspace import Settled, Workspace
 from wikimirror.mirror.books import Verdict, write_ledger, write_reconcile
-from wikimirror.mirror.checkpoints import advance
+from wikimirror.mirror.breaker import Breaker
+from wikimirror.mirror.checkpoints import NOW, advance
 from wikimirror.mirror.codec import use_microseconds
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.corrections import Corrected, record_corrections
 from wikimirror.mirror.dead_letters import SetAside, empty_payloads, set_aside
 from wikimirror.mirror.gaps import open_gaps
+from wikimirror.mirror.hiding import ask_for, hiding_of, marked
 from wikimirror.mirror.load import complete_workspace, open_workspace, read_hints
 from wikimirror.mirror.store import store
 from wikimirror.model import Batch, Entry, PageKey, Unread
@@ -70,34 +72,38 @@ class Applied:
         self.changed += other.changed
 
 
+Also: TypeAlias = Callable[[Applied], Awaitable[None]]
+"""Something more to be done in a batch's transaction, at its end."""
+
+
 class Applier:
     """Applies batches over one session. One batch at a time."""
 
-    def __init__(self, session: Session, law: Law) -> None:
+    def __init__(self, session: Session, law: Law, breaker: Breaker | None = None) -> None:
+        """`breaker` keeps a batch from becoming durable with which too much would be set aside."""
         self.session = session
         self.law = law
+        self._breaker = breaker
         self.unconfirmed: Applied | None = None
         """What became of the batch whose COMMIT was begun and not confirmed, if the last one ended so: it counts once
         `checkpoints.took_place` says that the batch is durable."""
         self._ready = False
         self._guess = True
 
-    async def apply(self, batch: Batch) -> Applied:
-        """Apply a batch whole, or not at all.
+    async def apply(self, batch: Batch, *, also: Also | None = None) -> Applied:
+        """Apply a batch whole, or not at all. `also` is done in its transaction, each time that it is attempted.
 
-        Raises Fenced when a lane has another owner, DatabaseUnavailable when Postgres is not there for now (where
-        `unconfirmed` is set then, the checkpoint tells whether the batch was applied), DatabaseRefused when it cannot
-        be used.
+        Raises TooManySetAside where the breaker opens, Fenced when a lane has another owner, DatabaseUnavailable when
+        Postgres is not there for now (where `unconfirmed` is set then, the checkpoint tells whether the batch was
+        applied), DatabaseRefused when it cannot be used.
         """
-        if not self._ready:
-            await use_microseconds(self.session.connection)
-            self._ready = True
+        await self._prepare()
         bisect = False
         for number in range(ATTEMPTS):
             # A guess that was wrong looks like a collision.
             self._guess = number == 0
             try:
-                return await self._attempt(batch, bisect=bisect)
+                return await self._attempt(batch, bisect=bisect, also=also)
             except DatabaseUnavailable as error:
                 # A deadlock leaves the transaction as a fault of the environment.
                 if getattr(error.__cause__, "sqlstate", None) not in COLLISIONS:
@@ -116,24 +122,67 @@ class Applier:
             f"{ATTEMPTS} attempts at one batch collided with other writers", remedy="It is tried again."
         )
 
-    async def _attempt(self, batch: Batch, *, bisect: bool) -> Applied:
-        letters = [_letter(unread) for unread in batch.unread]
+    async def apply_within(self, batch: Batch) -> Applied:
+        """Apply a batch within the caller's transaction, moving no lane: for a copy that nobody else writes."""
+        await self._prepare()
+        self._guess = False
+        result = Applied()
+        await self._fill(batch, int(await self.session.fetchval(NOW)), result, bisect=True)
+        return result
+
+    async def _attempt(self, batch: Batch, *, bisect: bool, also: Also | None) -> Applied:
         result = Applied()
         self.unconfirmed = None
         async with self.session.transaction():
             now = await advance(self.session, batch.advances)
             _tell("first write", batch)
-            if bisect:
-                await self._halve(batch.entries, now, result, letters)
-            elif batch.entries:
-                result.join(await self._write(batch.entries, now))
-            await set_aside(self.session, letters)
+            await self._fill(batch, now, result, bisect=bisect)
             await open_gaps(self.session, batch.lost)
-            result.set_aside.update(letter.reason for letter in letters)
+            if also is not None:
+                await also(result)
             self.unconfirmed = result
         self.unconfirmed = None
+        if self._breaker is not None:
+            self._breaker.settle()
         _tell("durable", batch)
         return result
+
+    async def _fill(self, batch: Batch, now: int, result: Applied, *, bisect: bool) -> None:
+        """Write the batch's rows, and set aside what cannot be written or read."""
+        letters = [_letter(unread) for unread in batch.unread]
+        if bisect:
+            await self._halve(batch.entries, now, result, letters)
+        elif batch.entries:
+            result.join(await self._write(batch.entries, now))
+        if letters:
+            if self._breaker is not None:
+                self._breaker.judge(batch.order, [letter.record.at for letter in letters])
+            await set_aside(self.session, marked(letters, await self._hide(letters, now)))
+            result.set_aside.update(letter.reason for letter in letters)
+        elif self._breaker is not None:
+            self._breaker.judge(batch.order, ())
+
+    async def _hide(self, letters: Sequence[SetAside], now: int) -> set[PageKey]:
+        """Hide the pages of retractions that are set aside; those that were."""
+        hidden = set()
+        for entry in filter(None, map(hiding_of, letters)):
+            try:
+                async with self.session.savepoint():
+                    await self._write([entry], now)
+            except (asyncpg.PostgresError, *_NOT_ENCODABLE) as error:
+                if not is_about_data(error):
+                    raise
+                _LOG.error("a page could not be hidden, and its text may still be served", **_where(entry))
+            else:
+                hidden.add(entry.change.page)
+                _LOG.warning("a retraction was set aside, and its page is hidden", **_where(entry))
+        await ask_for(self.session, hidden)
+        return hidden
+
+    async def _prepare(self) -> None:
+        if not self._ready:
+            await use_microseconds(self.session.connection)
+            self._ready = True
 
     async def _halve(self, entries: Sequence[Entry], now: int, result: Applied, letters: list[SetAside]) -> None:
         """Apply in parts; what stands alone and is refused goes to `letters`, or is stripped to its retraction."""
@@ -224,9 +273,15 @@ def _refused_by_postgres(entry: Entry, error: BaseException) -> SetAside:
         change.page.page_id,
         change.rev_id or None,
         keeps_payload=not change.hides,
+        retracts=bare_retraction(change) is not None,
     )
 
 
 def _letter(unread: Unread) -> SetAside:
     error = unread.error
-    return SetAside(unread.record, error.reason, None, None, error.wiki_id, error.page_id, error.rev_id)
+    names = error.wiki_id, error.page_id, error.rev_id
+    return SetAside(unread.record, error.reason, None, None, *names, retracts=error.retracts)
+
+
+def _where(entry: Entry) -> dict[str, object]:
+    return {"at": str(entry.record.at), "wiki": entry.change.page.wiki_id, "page": entry.change.page.page_id}

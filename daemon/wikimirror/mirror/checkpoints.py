@@ -48,7 +48,8 @@ FROM step s
 WHERE c.source = s.source AND c.topic = s.topic AND c.partition = s.partition
 RETURNING c.source, c.topic, c.partition, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 """
-_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+NOW: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+"""The server's time in microseconds."""
 _READ = """
 SELECT c.source, c.topic, c.partition, c.epoch, c.position,
     coalesce((extract(epoch FROM c.position_time) * 1000000)::bigint, 0)
@@ -79,7 +80,8 @@ async def take_over(
     reading it again from there.
     """
     starts = {lane: start if restart_at is None else restart_at}
-    return (await _take_over(session, starts, writer, restart=restart_at is not None))[lane]
+    async with session.transaction():
+        return (await take_over_within(session, starts, writer, restart=restart_at is not None))[lane]
 
 
 async def take_over_all(session: Session, starts: Mapping[Lane, Position], writer: str) -> dict[Lane, Held]:
@@ -87,7 +89,19 @@ async def take_over_all(session: Session, starts: Mapping[Lane, Position], write
 
     `starts` names the first position of each lane, for those never read before.
     """
-    return await _take_over(session, starts, writer, restart=False)
+    async with session.transaction():
+        return await take_over_within(session, starts, writer)
+
+
+async def take_over_within(
+    session: Session, starts: Mapping[Lane, Position], writer: str, *, restart: bool = False
+) -> dict[Lane, Held]:
+    """The same within a transaction. `restart`: known lanes go on at `starts` too."""
+    lanes = sorted(starts)
+    positions = [starts[lane].offset for lane in lanes]
+    times = [starts[lane].time for lane in lanes]
+    rows = await session.fetch(_TAKE_OVER, *lane_columns(lanes), positions, times, writer, restart)
+    return {Lane(*row[:3]): Held(*row[3:]) for row in rows}
 
 
 async def read_positions(session: Session, lanes: Iterable[Lane], *, lock: bool = False) -> dict[Lane, Held]:
@@ -125,7 +139,7 @@ async def advance(session: Session, steps: Iterable[Advance]) -> int:
     """
     wanted = sorted(steps)
     if not wanted:
-        return int(await session.fetchval(_NOW))
+        return int(await session.fetchval(NOW))
     lanes, *columns = zip(*wanted, strict=True)
     rows = await session.fetch(_ADVANCE, *lane_columns(lanes), *map(list, columns))
     moved = {row[:3] for row in rows}
@@ -133,17 +147,6 @@ async def advance(session: Session, steps: Iterable[Advance]) -> int:
         if step.lane not in moved:
             raise _fenced(step)
     return max(int(row[3]) for row in rows)
-
-
-async def _take_over(
-    session: Session, starts: Mapping[Lane, Position], writer: str, *, restart: bool
-) -> dict[Lane, Held]:
-    lanes = sorted(starts)
-    positions = [starts[lane].offset for lane in lanes]
-    times = [starts[lane].time for lane in lanes]
-    async with session.transaction():
-        rows = await session.fetch(_TAKE_OVER, *lane_columns(lanes), positions, times, writer, restart)
-    return {Lane(*row[:3]): Held(*row[3:]) for row in rows}
 
 
 def lane_columns(lanes: Iterable[Lane]) -> tuple[list[str], list[str], list[int]]:

@@ -22,7 +22,7 @@ PAYLOAD_LIMIT: Final = 1024 * 1024
 
 _SET_ASIDE: Final = """
 INSERT INTO dead_letter AS d (source, topic, partition, "offset", reason, sqlstate, constraint_name,
-    wiki_id, page_id, rev_id, payload, payload_sha256)
+    wiki_id, page_id, rev_id, payload, payload_sha256, published, retracts, hidden)
 SELECT u.source, u.topic, u.partition, u."offset", u.reason, u.sqlstate, u.constraint_name, u.wiki_id, u.page_id,
     u.rev_id,
     CASE WHEN EXISTS (
@@ -31,14 +31,16 @@ SELECT u.source, u.topic, u.partition, u."offset", u.reason, u.sqlstate, u.const
         SELECT FROM revision r WHERE r.wiki_id = u.wiki_id AND r.rev_id = u.rev_id
             AND (r.registers IS NOT NULL OR NOT r.content_visible)
     ) THEN NULL ELSE u.payload END,
-    u.payload_sha256
+    u.payload_sha256, timestamptz 'epoch' + nullif(u.published, 0) * interval '1 microsecond', u.retracts, u.hidden
 FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[])
+    $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[], $13::bigint[], $14::boolean[], $15::boolean[])
     AS u (source, topic, partition, "offset", reason, sqlstate, constraint_name, wiki_id, page_id, rev_id, payload,
-        payload_sha256)
+        payload_sha256, published, retracts, hidden)
 ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
     reason = excluded.reason, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
-    payload = excluded.payload, payload_sha256 = excluded.payload_sha256, last_seen = now(), seen = d.seen + 1
+    payload = excluded.payload, payload_sha256 = excluded.payload_sha256, last_seen = now(), seen = d.seen + 1,
+    published = coalesce(excluded.published, d.published), retracts = excluded.retracts,
+    hidden = d.hidden OR excluded.hidden
 """
 # Held to the transaction's end: a payload is kept before a retraction elsewhere looks for it, or after it is seen.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('wikimirror dead letter ' || current_schema(), 0))"
@@ -64,6 +66,10 @@ class SetAside(NamedTuple):
     rev_id: int | None = None
     keeps_payload: bool = False
     """Whether the record states nothing hidden: its payload may be kept if nothing else forbids it."""
+    retracts: bool = False
+    """Whether it takes something away."""
+    hidden: bool = False
+    """Whether its page was hidden for it."""
 
 
 async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
@@ -108,7 +114,7 @@ def _row(letter: SetAside) -> tuple[object, ...]:
     digest = None if value is None else hashlib.sha256(value).digest()
     return (
         *letter.record.at, letter.reason, letter.sqlstate, letter.constraint, wiki_id, letter.page_id,
-        letter.rev_id, payload, digest,
+        letter.rev_id, payload, digest, letter.record.published, letter.retracts, letter.hidden,
     )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from wikimirror.mirror.connect import Limits, Session
 
 _NOTE = """
 INSERT INTO member AS m (source, holder, member_id, role, state, lanes, seconds_behind, records_behind, in_flight,
-    version, started_at, seen_at)
+    version, why, started_at, seen_at)
 SELECT u.*, clock_timestamp(), clock_timestamp()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::bigint[],
-    $9::bigint[], $10::text[]) AS u
+    $9::bigint[], $10::text[], $11::text[]) AS u
 ON CONFLICT (source, holder) DO UPDATE SET
     member_id = excluded.member_id,
     role = excluded.role,
@@ -26,6 +26,7 @@ ON CONFLICT (source, holder) DO UPDATE SET
     records_behind = excluded.records_behind,
     in_flight = excluded.in_flight,
     version = excluded.version,
+    why = excluded.why,
     seen_at = excluded.seen_at
 """
 # Several processes tidy at once: each leaves to another what that one has begun to delete.
@@ -35,7 +36,7 @@ DELETE FROM member WHERE (source, holder) IN (
 """
 _LEAVE = "DELETE FROM member WHERE holder = $1"
 _READ = """
-SELECT source, holder, member_id, role, state, lanes, seconds_behind, records_behind, in_flight, version,
+SELECT source, holder, member_id, role, state, lanes, seconds_behind, records_behind, in_flight, version, why,
     started_at, seen_at, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS unseen
 FROM member ORDER BY source, started_at, holder
 """
@@ -60,6 +61,8 @@ class Member(NamedTuple):
     """None: its source does not tell its end."""
     in_flight: int
     version: str
+    why: str | None = None
+    """The state in words. None: told by a program that does not say."""
 
 
 class Noted(NamedTuple):

@@ -12,7 +12,7 @@ import asyncpg
 from wikimirror.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, WikimirrorError
 from wikimirror.mirror.roles import WRITER_TABLES
 
-SCHEMA_VERSION: Final = "0003"
+SCHEMA_VERSION: Final = "0004"
 """The migration this program needs; numbers grow, so an older or newer schema can be told apart."""
 
 NEWER_REMEDY: Final = "Install the program that made it, or a newer one; a schema is never taken back."

@@ -19,7 +19,7 @@ READABLE_REVISION: Final = (
 )
 _DEAD_LETTER_WITHOUT_PAYLOAD: Final = (
     'dead_letter_id, source, topic, partition, "offset", reason, sqlstate, constraint_name, wiki_id, page_id, rev_id, '
-    "payload_sha256, first_seen, last_seen, seen"
+    "payload_sha256, first_seen, last_seen, seen, published, retracts, hidden"
 )
 
 WRITER_TABLES: Final[dict[str, tuple[str, ...]]] = {
@@ -35,6 +35,10 @@ WRITER_TABLES: Final[dict[str, tuple[str, ...]]] = {
     "dead_letter": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "gap": ("SELECT", "INSERT", "UPDATE"),
     "reconcile": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "operation": ("SELECT", "INSERT", "UPDATE"),
+    "replay": ("SELECT", "INSERT", "UPDATE"),
+    "replay_lane": ("SELECT", "INSERT", "UPDATE"),
+    "lane": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 """Rights the writing program needs. Page and revision rows hold registers, which are never pruned: no DELETE.
 The ledger and the corrections are append-only."""
@@ -55,7 +59,7 @@ GRANTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "auditor": (
         "SELECT ON page, revision, revision_page, body, current_page, attribution, schema_version",
-        "SELECT ON change, correction, checkpoint, lease, member, gap, reconcile",
+        "SELECT ON change, correction, checkpoint, lease, member, gap, reconcile, operation, replay, replay_lane, lane",
         f"SELECT ({_DEAD_LETTER_WITHOUT_PAYLOAD}) ON dead_letter",
         "EXECUTE ON FUNCTION page_as_of(text, bigint, timestamptz)",
         "EXECUTE ON FUNCTION correction_text(correction), correction_chain_breaks()",

@@ -26,5 +26,11 @@ def split(batch: Batch) -> tuple[Batch, Batch] | None:
         return None
     proofs = tuple(Advance(step.lane, step.epoch, step.position, step.position) for step in batch.advances)
     first = Batch(advances=proofs, entries=batch.entries[:middle])
-    second = Batch(advances=batch.advances, entries=batch.entries[middle:], unread=batch.unread, lost=batch.lost)
+    second = Batch(
+        advances=batch.advances,
+        entries=batch.entries[middle:],
+        unread=batch.unread,
+        lost=batch.lost,
+        order=batch.order,
+    )
     return first, second

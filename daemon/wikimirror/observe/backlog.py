@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +15,7 @@ class Backlog:
     gaps_open: int
     reconcile_open: Mapping[str, int]
     """By reason."""
+    retractions_set_aside: int = 0
+    """Of the dead letters, those that take something away."""
+    replays: Mapping[str, int] = field(default_factory=dict)
+    """By source, how many replays are at work."""

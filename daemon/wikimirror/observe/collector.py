@@ -11,8 +11,10 @@ from prometheus_client.registry import Collector
 from wikimirror.observe.backlog import Backlog
 from wikimirror.observe.build import Build
 from wikimirror.observe.health import Now, Verdict
+from wikimirror.observe.lanes import LaneReport
 from wikimirror.observe.metrics import Metric, Type
 from wikimirror.observe.vitals import Vitals
+from wikimirror.wire import CAPTURE
 
 _MILLISECONDS: Final = 3
 """Decimals of an instant. One that is worked out from two clocks would otherwise be new at each scrape."""
@@ -24,6 +26,7 @@ class Seen(NamedTuple):
     vitals: Vitals
     verdict: Verdict
     now: Now
+    lanes: list[LaneReport]
 
 
 class Sight(NamedTuple):
@@ -53,12 +56,16 @@ class VitalsCollector(Collector):
         for seen in sight.sources:
             _add_health(families, seen)
             _add_lanes(families, seen.vitals)
+            _add_lane_reports(families, seen.lanes)
             _add_instants(families, seen)
             _add_accounts(families, seen.vitals)
         if sight.backlog is not None and sight.backlog_read is not None:
             families.add_counts(Metric.DEAD_LETTERS, "reason", sight.backlog.dead_letters)
+            families.add(Metric.RETRACTIONS_SET_ASIDE, sight.backlog.retractions_set_aside)
             families.add(Metric.GAPS, sight.backlog.gaps_open)
             families.add_counts(Metric.RECONCILE, "reason", sight.backlog.reconcile_open)
+            for source in dict.fromkeys([*(seen.vitals.source for seen in sight.sources), CAPTURE]):
+                families.add(Metric.REPLAY_ACTIVE, int(sight.backlog.replays.get(source, 0) > 0), source)
             families.add(Metric.BACKLOG_READ, sight.backlog_read)
         return list(families.all)
 
@@ -110,6 +117,18 @@ def _add_lanes(families: _Families, vitals: Vitals) -> None:
     families.add(Metric.MISSING_TOPICS, len(vitals.missing_topics), vitals.source)
     for lane, records in sorted(vitals.records_behind.items()):
         families.add(Metric.BEHIND_RECORDS, records, vitals.source, lane.topic, str(lane.partition))
+
+
+def _add_lane_reports(families: _Families, reports: Iterable[LaneReport]) -> None:
+    for lane, verdict in reports:
+        place = lane.source, lane.topic, str(lane.partition)
+        families.add_counts(Metric.LANE_STATE, "state", {verdict.state: 1}, *place)
+        for metric, seconds in (
+            (Metric.CATCH_UP, verdict.catch_up_seconds),
+            (Metric.HEADROOM, verdict.headroom_seconds),
+        ):
+            if seconds is not None:
+                families.add(metric, seconds, *place)
 
 
 def _add_instants(families: _Families, seen: Seen) -> None:

@@ -48,6 +48,8 @@ class State(StrEnum):
     """Connected, with nothing in hand, and nothing new came for `silent_after`, and no end is known to be reached."""
     STALLED = "stalled"
     """A loop has work in hand and has not got on with it for `stalled_after`."""
+    HALTED = "halted"
+    """Too much would have been set aside. It reads no more until it is started again."""
     DRAINING = "draining"
     """It no longer reads and applies what it has read."""
     STOPPED = "stopped"
@@ -135,19 +137,22 @@ def seconds_behind(vitals: Vitals, now: Now) -> float | None:
     """
     if vitals.role not in {Role.ACTIVE, Role.DRAINING}:
         return None
-    wait = vitals.waits.get(Waiting.SOURCE)
-    outage = 0.0 if wait is None else _since(wait.since, now)
-    lanes = vitals.newest.keys() | vitals.records_behind.keys()
-    late: float | None
-    if lanes:
-        last_receipt = max((newest.received for newest in vitals.newest.values()), default=0.0)
-        # The worst: another lane must not hide one that is behind.
-        late = max(_late(vitals, lane, last_receipt, outage, now) for lane in lanes)
-    else:
-        late = None if vitals.applied_lag is None else vitals.applied_lag + outage
+    lanes = lateness(vitals, now)
+    # The worst: another lane must not hide one that is behind.
+    late = max(lanes.values(), default=None)
+    if late is None and vitals.applied_lag is not None:
+        late = vitals.applied_lag + _outage(vitals, now)
     oldest = vitals.oldest_in_flight
     age = None if oldest is None else max(0.0, now.wall - oldest)
     return max((told for told in (late, age) if told is not None), default=None)
+
+
+def lateness(vitals: Vitals, now: Now) -> dict[Lane, float]:
+    """How late each lane is of which anything is told, in seconds; what is in flight is left out."""
+    outage = _outage(vitals, now)
+    last_receipt = max((newest.received for newest in vitals.newest.values()), default=0.0)
+    lanes = vitals.newest.keys() | vitals.records_behind.keys()
+    return {lane: _late(vitals, lane, last_receipt, outage, now) for lane in lanes}
 
 
 def silent_seconds(vitals: Vitals, now: Now) -> float | None:
@@ -172,6 +177,7 @@ _STAGES: Final = {
     Role.STANDBY: _AROUND,
     Role.ACTIVE: frozenset(Stage),
     Role.DRAINING: frozenset(Stage),
+    Role.HALTED: frozenset[Stage](),
     Role.STOPPED: frozenset[Stage](),
 }
 
@@ -185,6 +191,11 @@ def _waits_of(vitals: Vitals) -> tuple[Waiting, ...]:
 
 def _since(instant: float, now: Now) -> float:
     return max(0.0, now.monotonic - instant)
+
+
+def _outage(vitals: Vitals, now: Now) -> float:
+    wait = vitals.waits.get(Waiting.SOURCE)
+    return 0.0 if wait is None else _since(wait.since, now)
 
 
 def _late(vitals: Vitals, lane: Lane, last_receipt: float, outage: float, now: Now) -> float:
@@ -207,6 +218,8 @@ def _stalled(vitals: Vitals, stages: tuple[Stage, ...], now: Now) -> _Finding | 
 
 
 def _resting(vitals: Vitals) -> _Finding | None:
+    if vitals.role is Role.HALTED:
+        return _Finding(State.HALTED, ready=False, why=f"reads no more until it is started again: {vitals.halted}")
     if vitals.role is Role.STOPPED:
         return _Finding(State.STOPPED, ready=False, why="has ended")
     if vitals.role is Role.DRAINING:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from wikimirror.merge.refusals import Refusal
 from wikimirror.model import Kind
 from wikimirror.observe.health import State
+from wikimirror.observe.lanes import LaneState
 from wikimirror.observe.vitals import Role, Waiting
 from wikimirror.wire import Reason
 
@@ -52,6 +53,7 @@ RECONCILE: Final = Closed(
         "refused_after_deletion",
         "restored",
         "restored_revision",
+        "set_aside",
         "unknown_parent",
         "vacated",
         "withheld",
@@ -75,3 +77,4 @@ DISCONNECT: Final = Closed(
 WAITING: Final = Closed(tuple(Waiting))
 ROLE: Final = Closed(tuple(Role))
 STATE: Final = Closed(tuple(State))
+LANE_STATE: Final = Closed(tuple(LaneState))

@@ -97,6 +97,31 @@ class Metric(Enum):
         topic=_ANY,
         partition=_ANY,
     )
+    LANE_STATE = _gauge(
+        "wikimirror_lane_state",
+        "0 or 1",
+        "How a lane fares over the last minutes. Absent until it was looked at.",
+        source=_ANY,
+        topic=_ANY,
+        partition=_ANY,
+        state=labels.LANE_STATE,
+    )
+    CATCH_UP = _gauge(
+        "wikimirror_lane_catch_up_seconds",
+        "seconds",
+        "When a lane will be current, at its present rate. +Inf: never. Absent while it is or that is not known.",
+        source=_ANY,
+        topic=_ANY,
+        partition=_ANY,
+    )
+    HEADROOM = _gauge(
+        "wikimirror_lane_headroom_seconds",
+        "seconds",
+        "How long until the source deletes what a lane reads next. Absent while not known.",
+        source=_ANY,
+        topic=_ANY,
+        partition=_ANY,
+    )
     LANES = _gauge("wikimirror_source_lanes", "lanes", "Lanes that this process holds.", source=_ANY)
     REBALANCES = _counter(
         "wikimirror_rebalances_total", "times", "The group of a source gave its lanes out anew.", source=_ANY
@@ -181,6 +206,11 @@ class Metric(Enum):
         "Dead letters of all sources. Absent until Postgres has told.",
         reason=labels.SET_ASIDE,
     )
+    RETRACTIONS_SET_ASIDE = _gauge(
+        "wikimirror_retractions_set_aside",
+        "rows",
+        "Dead letters that take something away; their pages are hidden meanwhile. Absent until Postgres has told.",
+    )
     GAPS = _gauge(
         "wikimirror_gaps_open",
         "rows",
@@ -191,6 +221,12 @@ class Metric(Enum):
         "rows",
         "What is to be read again, of all sources. Absent until Postgres has told.",
         reason=labels.RECONCILE,
+    )
+    REPLAY_ACTIVE = _gauge(
+        "wikimirror_replay_active",
+        "0 or 1",
+        "Whether a replay of this source, or of captures, is at work. Absent until Postgres has told.",
+        source=_ANY,
     )
     BACKLOG_READ = _gauge(
         "wikimirror_backlog_read_timestamp_seconds",

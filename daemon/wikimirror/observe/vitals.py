@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wikimirror.model import Lane
+from wikimirror.model import Lane, Position
+from wikimirror.observe.effort import Effort
 
 
 class Role(StrEnum):
@@ -25,6 +26,8 @@ class Role(StrEnum):
     """Others read: another process holds the lease, or the group has given its partitions to other members."""
     ACTIVE = "active"
     DRAINING = "draining"
+    HALTED = "halted"
+    """Too much would have been set aside: it reads no more until it is started again."""
     STOPPED = "stopped"
 
 
@@ -122,6 +125,11 @@ class Newest:
     """Seconds from the one to the other, by the time of day of this machine; never below 0."""
 
 
+def goes_back(former: Position, latter: Position) -> bool:
+    """Whether a lane went back. A source that numbers anew goes down in offsets while the time goes up: it did not."""
+    return latter.offset < former.offset and not 0 < former.time < latter.time
+
+
 @dataclass(slots=True)
 class Vitals:
     """One source's pipeline."""
@@ -134,6 +142,8 @@ class Vitals:
     member_id: str | None = None
     """What the group knows this process by across restarts, where it is told to."""
     role: Role = Role.STARTING
+    halted: str | None = None
+    """Why it reads no more, where it halted."""
     positioned: bool = False
     """The positions to read from are known."""
     connected: bool = False
@@ -148,6 +158,23 @@ class Vitals:
     beats: dict[Stage, Beat] = field(default_factory=dict)
     lanes: int = 0
     """How many this process holds."""
+    held: frozenset[Lane] = frozenset()
+    """Which these are."""
+    holds: int = 0
+    """How often lanes were taken or given up: what was seen of them before another hold says nothing of them now."""
+    durable: dict[Lane, Position] = field(default_factory=dict)
+    """The next position of each lane held, as durable."""
+    went_back: dict[Lane, float] = field(default_factory=dict)
+    """Monotonic: when the durable position of a lane held last went back."""
+    reached: Mapping[Lane, Position] = field(default_factory=dict)
+    """The next position to read of each lane held. The reader's own, so that it costs nothing to tell."""
+    log_starts: dict[Lane, int] = field(default_factory=dict)
+    """The offset of the oldest record that the source holds. Only of lanes held whose source tells it."""
+    ends: dict[Lane, int] = field(default_factory=dict)
+    """The offset that the next record will get. Only of lanes held whose source tells it."""
+    retention: float | None = None
+    """Seconds for which the source keeps what it published, as the settings say it; None: they do not."""
+    effort: Effort = field(default_factory=Effort)
     newest: dict[Lane, Newest] = field(default_factory=dict)
     """Of the lanes held that brought a record which tells when it was published."""
     records_behind: dict[Lane, int] = field(default_factory=dict)
@@ -216,11 +243,24 @@ class Vitals:
             # Whoever had no lane heard nothing: that was not the source's silence.
             self.last_received = None
             self.first_joined = self.monotonic() if self.connected else None
-        self.lanes = len(held)
+        self.lanes, self.held = len(held), frozenset(held)
+        self.holds += 1
+        self.durable, self.reached, self.went_back = {}, {}, {}
+        self.log_starts = {lane: start for lane, start in self.log_starts.items() if lane in held}
+        self.ends = {lane: end for lane, end in self.ends.items() if lane in held}
         self.newest = {lane: newest for lane, newest in self.newest.items() if lane in held}
         self.records_behind = {lane: count for lane, count in self.records_behind.items() if lane in held}
         self.behind_since = {lane: since for lane, since in self.behind_since.items() if lane in held}
         self.applied_lag = None
+
+    def moved(self, positions: Mapping[Lane, Position]) -> None:
+        """What is before these positions is durable."""
+        for lane, position in positions.items():
+            former = self.durable.get(lane, position)
+            if goes_back(former, position):
+                self.went_back[lane] = self.monotonic()
+            # A time of 0 leaves what is kept as it is.
+            self.durable[lane] = Position(position.offset, position.time or former.time)
 
     @property
     def all_records_behind(self) -> int | None:
@@ -228,9 +268,11 @@ class Vitals:
         told = self.records_behind
         return sum(told.values()) if told and len(told) == self.lanes else None
 
-    def told_end(self, lane: Lane, records: int) -> None:
-        """The source tells how many records of a lane are not durable yet."""
+    def told_end(self, lane: Lane, records: int, end: int | None = None) -> None:
+        """The source tells how many records of a lane are not durable yet, and the offset that its next will get."""
         self.records_behind[lane] = records
+        if end is not None:
+            self.ends[lane] = end
         if records:
             self.behind_since.setdefault(lane, self.monotonic())
         else:
@@ -239,6 +281,7 @@ class Vitals:
     def forget_end(self, lane: Lane) -> None:
         """The source does not tell a lane's end for now."""
         self.records_behind.pop(lane, None)
+        self.ends.pop(lane, None)
         self.behind_since.pop(lane, None)
 
     def heard(self, lane: Lane, published_us: int) -> None:

@@ -11,7 +11,7 @@ from wikimirror.ops.reports import PlayReport
 @dataclass(frozen=True, slots=True)
 class LaneStatus:
     """One lane. `behind`: seconds from publication to the mirror when its position last moved; None: never told.
-    `quiet`: seconds since then.
+    `quiet`: seconds since then. The rest is what its process told of it, None where that was never told.
     """
 
     source: str
@@ -24,6 +24,19 @@ class LaneStatus:
     updated_at: datetime
     behind: float | None
     quiet: float
+    state: str | None = None
+    """As observe.lanes.LaneState, or `stopped` where its process told nothing for a minute."""
+    told_ago: float | None = None
+    """Seconds since its process told of it: so old are the following."""
+    seconds_behind: float | None = None
+    records_behind: int | None = None
+    catch_up_seconds: float | None = None
+    """Until it is current at its present rate; None where it is, where `never`, and while that is not known."""
+    never: bool = False
+    """At its present rate it never becomes current."""
+    headroom_seconds: float | None = None
+    """Until the source deletes what is to be read next."""
+    headroom_records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class MemberStatus:
     seen_at: datetime
     unseen: float
     """Seconds since then."""
+    why: str | None
+    """The state in words."""
     gone: bool
     """Nothing was heard of it for so long that it follows the source no more, or has no way to Postgres."""
 

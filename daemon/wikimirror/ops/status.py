@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.lanes import GONE, NotedLane, read_lanes
 from wikimirror.mirror.members import Noted, read_members
+from wikimirror.mirror.replays import REPLAY_PREFIX
+from wikimirror.model import Lane
 from wikimirror.ops.live_reports import LaneStatus, LeaseStatus, MemberStatus, StatusReport
-
-_GONE: Final = 60.0
-"""Seconds. Whoever told nothing of itself for longer is gone: a dozen tellings failed."""
 
 _LANES: Final = """
 SELECT source, topic, partition, position, position_time, epoch, writer, updated_at,
     extract(epoch FROM updated_at - position_time)::float8 AS behind,
     extract(epoch FROM now() - updated_at)::float8 AS quiet
-FROM checkpoint ORDER BY source, topic, partition
+FROM checkpoint WHERE NOT starts_with(source, $1) ORDER BY source, topic, partition
 """
 _LEASES: Final = """
 SELECT source, holder, epoch, acquired_at, renewed_at, expires_at, expires_at > now() AS held
@@ -34,13 +35,14 @@ FROM pg_class WHERE oid = to_regclass('page')
 async def status(session: Session) -> StatusReport:
     """Read it all. The session may be read-only."""
     async with session.transaction():
-        lanes = [LaneStatus(**dict(row)) for row in await session.fetch(_LANES)]
+        rows = [dict(row) for row in await session.fetch(_LANES, REPLAY_PREFIX)]
+        told = {noted.lane: noted for noted in await read_lanes(session)}
         leases = [LeaseStatus(**dict(row)) for row in await session.fetch(_LEASES)]
         members = [_member(noted) for noted in await read_members(session)]
         pages = await session.fetchval(_PAGES)
     backlog = await read_backlog(session)
     return StatusReport(
-        lanes=lanes,
+        lanes=[_lane(row, told.get(Lane(row["source"], row["topic"], row["partition"]))) for row in rows],
         leases=leases,
         members=members,
         records_behind=_records_behind(members),
@@ -51,13 +53,31 @@ async def status(session: Session) -> StatusReport:
     )
 
 
+def _lane(row: dict[str, Any], noted: NotedLane | None) -> LaneStatus:
+    if noted is None:
+        return LaneStatus(**row)
+    never = noted.catch_up_seconds == math.inf
+    return LaneStatus(
+        **row,
+        state=noted.state,
+        told_ago=noted.unseen,
+        seconds_behind=noted.seconds_behind,
+        records_behind=noted.records_behind,
+        # JSON has no infinity.
+        catch_up_seconds=None if never else noted.catch_up_seconds,
+        never=never,
+        headroom_seconds=noted.headroom_seconds,
+        headroom_records=noted.headroom_records,
+    )
+
+
 def _member(noted: Noted) -> MemberStatus:
     return MemberStatus(
         **noted.member._asdict(),
         started_at=noted.started_at,
         seen_at=noted.seen_at,
         unseen=noted.unseen,
-        gone=noted.unseen > _GONE,
+        gone=noted.unseen > GONE,
     )
 
 

@@ -11,7 +11,8 @@ from wikimirror import wire
 from wikimirror.errors import UnreadableRecord
 from wikimirror.merge.scope import Scope, admit
 from wikimirror.mirror.checkpoints import Held
-from wikimirror.model import Advance, Batch, Change, Entry, Lane, Lost, Position, Record, Unread
+from wikimirror.model import Advance, Batch, Change, Coordinates, Entry, Lane, Lost, Position, Record, Unread
+from wikimirror.pipeline.narrowing import FILTERED, Narrowing
 from wikimirror.sources import position_after
 
 OUT_OF_SCOPE: Final = "out_of_scope"
@@ -35,11 +36,12 @@ class Assembler:
         size: int,
         record_bytes: int = wire.RECORD_BYTES,
         dialects: Mapping[str, str] = _NO_DIALECTS,
+        narrowing: Narrowing | None = None,
     ) -> None:
         """A batch is full at so many `records`, or at `size`: bytes of records or of their texts, whichever is more.
 
         A record of more than `record_bytes` is set aside. `dialects`: by topic the name of the dialect
-        (`wire.DIALECTS`) of records that do not tell their own.
+        (`wire.DIALECTS`) of records that do not tell their own. What `narrowing` does not let through is ignored.
         """
         self._lanes = dict(held)
         self._scope = scope
@@ -47,6 +49,7 @@ class Assembler:
         self._size = size
         self._record_bytes = record_bytes
         self._dialects = dict(dialects)
+        self._narrowing = narrowing or None
         self._reset()
 
     def _reset(self) -> None:
@@ -55,6 +58,7 @@ class Assembler:
         self._lost: list[Lost] = []
         self._next: dict[tuple[str, str, int], Record | Position | None] = {}
         self._bytes = 0
+        self._order: list[Coordinates] = []
         self.ignored: Counter[str] = Counter()
         self.read = 0
 
@@ -65,22 +69,29 @@ class Assembler:
 
     def add(self, record: Record) -> None:
         """Take the next record of a lane in. Whatever it holds is accounted for (P4)."""
-        at, value = record.at, record.value
+        at, value, narrowing = record.at, record.value, self._narrowing
         lane = at[:3]
         if record.again:
             self._next.setdefault(lane, None)
         else:
             self._next[lane] = record
         self.read += 1
+        self._order.append(at)
         size = 0 if value is None else len(value)
         self._bytes += size
         try:
             decoded = wire.decode(record, max_bytes=self._record_bytes, dialect=self._dialects.get(at.topic))
         except UnreadableRecord as error:
-            self._unread.append(Unread(record, error))
+            if narrowing is None or narrowing.may_concern(error):
+                self._unread.append(Unread(record, error))
+            else:
+                self.ignored[FILTERED] += 1
             return
         if isinstance(decoded, wire.Ignored):
             self.ignored[decoded.reason] += 1
+            return
+        if narrowing is not None and not narrowing.admits(decoded):
+            self.ignored[FILTERED] += 1
             return
         admitted = admit(decoded, self._scope)
         if admitted is None:
@@ -113,7 +124,13 @@ class Assembler:
                 step = position_after(reached) if isinstance(reached, Record) else reached
             advances.append(Advance(lane, held.epoch, held.position, step.offset, step.time))
             self._lanes[lane] = Held(held.epoch, step.offset, step.time or held.time)
-        batch = Batch(advances=tuple(advances), entries=self._entries, unread=self._unread, lost=tuple(self._lost))
+        batch = Batch(
+            advances=tuple(advances),
+            entries=self._entries,
+            unread=self._unread,
+            lost=tuple(self._lost),
+            order=self._order,
+        )
         taken = batch, self.ignored, self.read
         self._reset()
         return taken

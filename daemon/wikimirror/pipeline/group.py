@@ -17,7 +17,14 @@ from typing import Final
 
 from structlog.contextvars import bind_contextvars
 
-from wikimirror.errors import ConfigurationError, Fenced, SourceRefused, SourceUnavailable, WikimirrorError
+from wikimirror.errors import (
+    ConfigurationError,
+    Fenced,
+    SourceRefused,
+    SourceUnavailable,
+    TooManySetAside,
+    WikimirrorError,
+)
 from wikimirror.mirror.checkpoints import Held, read_positions, take_over_all
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import evict
@@ -25,6 +32,7 @@ from wikimirror.mirror.starts import known_topics, note_starts
 from wikimirror.model import Lane, Position
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
+from wikimirror.pipeline.halting import halt
 from wikimirror.pipeline.pipeline import OnDurable, Pipeline, Plan
 from wikimirror.pipeline.waiting import patiently, pause, resume, unless
 from wikimirror.pipeline.writing import Connect, passes
@@ -84,7 +92,10 @@ class GroupSupervisor:
             self._pipeline.drain()
 
     async def run(self) -> None:
-        """Work until drained. Raises what no waiting will mend."""
+        """Work until drained. Raises what no waiting will mend.
+
+        Where too much would be set aside it leaves the group and halts: the error comes when it is drained.
+        """
         bind_contextvars(source=self._source.name)
         short, longest = 0, self._plan.longest_pause
         try:
@@ -95,6 +106,8 @@ class GroupSupervisor:
                 short = 0 if self._vitals.monotonic() - began >= _STEADY else short + 1
                 seconds = pause(1 + short, longest, None, random.random())  # noqa: S311  # jitter
                 await unless(asyncio.sleep(seconds), self._draining)
+        except TooManySetAside as error:
+            await halt(error, self._vitals, self._draining, _LOG)
         finally:
             self._vitals.role = Role.STOPPED
 

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from wikimirror.errors import WikimirrorError
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.lanes import forget_lanes, note_lanes
 from wikimirror.mirror.ledger import ensure_partitions, prune
 from wikimirror.mirror.members import Member, leave, note_members
 from wikimirror.observe.backlog import Backlog
+from wikimirror.observe.lanes import LaneReport
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.telemetry import Telemetry
+from wikimirror.observe.window import EVERY
 from wikimirror.pipeline.writing import Connect
 
 _LOG = get_logger(__name__)
+_SAMPLE_EVERY: Final = EVERY
 _TELL_EVERY: Final = 5.0
 """Seconds between two tellings of this process: how old is what `wikimirror status` says of it."""
 _LOOK_EVERY: Final = 15.0
@@ -55,13 +60,28 @@ def members_of(telemetry: Telemetry, holder: str) -> list[Member]:
             records_behind=vitals.all_records_behind,
             in_flight=vitals.accounts.in_flight,
             version=telemetry.build.version,
+            why=verdict.why,
         )
         for source, verdict in telemetry.verdicts().items()
     ]
 
 
-def _nobody() -> Sequence[Member]:
-    return ()
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is told of this process every few seconds, as it is at that moment."""
+
+    holder: str
+    sample: Callable[[], None]
+    """Looks at the lanes once more."""
+    members: Callable[[], Sequence[Member]]
+    """What it is to each source that it follows."""
+    lanes: Callable[[], Sequence[LaneReport]]
+    """How the lanes fare that it holds."""
+
+
+def telling_of(telemetry: Telemetry, holder: str) -> Telling:
+    """What the process of that name tells."""
+    return Telling(holder, telemetry.sample, lambda: members_of(telemetry, holder), telemetry.lanes)
 
 
 class Housekeeper:
@@ -73,27 +93,38 @@ class Housekeeper:
         *,
         keep: timedelta | None,
         on_backlog: Callable[[Backlog], None],
-        members: Callable[[], Sequence[Member]] = _nobody,
+        telling: Telling,
     ) -> None:
-        """`members` gives what this process is to the sources that it follows, as it is at that moment."""
+        """`telling` gives what is told of this process."""
         self._connect = connect
         self._keep = keep
         self._on_backlog = on_backlog
-        self._members = members
-        self._told: set[str] = set()
+        self._telling = telling
+        self._told_members = self._told_lanes = False
         self._session: Session | None = None
         self._tidied: float | None = None
         self._looked: float | None = None
 
     async def run(self) -> None:
         """Tell, look, tidy, sleep, again. In the end nothing is told of this process any more."""
+        # Beside the rest: while Postgres hangs, what becomes of the lanes is to be seen.
+        sampling = asyncio.create_task(self._sample(), name="samples")
         try:
             while True:
-                for work in (self._tell, self._look, self._tidy):
+                for work in (self._tell_members, self._tell_lanes, self._look, self._tidy):
                     await self._attempt(work)
                 await asyncio.sleep(_TELL_EVERY)
         finally:
+            sampling.cancel()
             await self._leave()
+
+    async def _sample(self) -> None:
+        while True:
+            try:
+                self._telling.sample()
+            except Exception as error:  # noqa: BLE001  # whatever it was, the next sample is to be taken
+                _LOG.warning("a look at the lanes failed", exc_info=error)
+            await asyncio.sleep(_SAMPLE_EVERY)
 
     async def _attempt(self, work: Callable[[Session], Awaitable[None]]) -> None:
         """What fails keeps nothing else from being done."""
@@ -113,10 +144,16 @@ class Housekeeper:
             self._abandon()
             raise
 
-    async def _tell(self, session: Session) -> None:
-        if members := self._members():
-            self._told.update(member.holder for member in members)
+    async def _tell_members(self, session: Session) -> None:
+        if members := self._telling.members():
+            self._told_members = True
             await note_members(session, members)
+
+    async def _tell_lanes(self, session: Session) -> None:
+        lanes = self._telling.lanes()
+        if lanes or self._told_lanes:
+            self._told_lanes = True
+            await note_lanes(session, self._telling.holder, lanes)
 
     async def _look(self, session: Session) -> None:
         if self._due(self._looked, _LOOK_EVERY):
@@ -138,9 +175,10 @@ class Housekeeper:
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(_FAREWELL):
-                for holder in self._told:
+                if self._told_members or self._told_lanes:
                     self._session = self._session or await self._connect()
-                    await leave(self._session, holder)
+                    await leave(self._session, self._telling.holder)
+                    await forget_lanes(self._session, self._telling.holder)
         except (TimeoutError, WikimirrorError) as error:
             _LOG.debug("did not take leave", reason=str(error))
         finally:

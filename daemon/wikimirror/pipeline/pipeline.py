@@ -20,8 +20,10 @@ from typing import Final, NamedTuple
 from wikimirror.merge.law import Law
 from wikimirror.merge.scope import Scope
 from wikimirror.mirror.apply import Applied
+from wikimirror.mirror.breaker import Breaker, Limits
 from wikimirror.mirror.checkpoints import Held
 from wikimirror.model import MICROSECONDS, Batch, Lane, Lost, Position, Record
+from wikimirror.observe.effort import APPLYING, WAITING
 from wikimirror.observe.vitals import Stage, Vitals, Waiting
 from wikimirror.pipeline.assemble import Assembler
 from wikimirror.pipeline.channel import Budget, Channel, Handover
@@ -49,6 +51,8 @@ class Plan:
     halt_on_gap: bool = False
     dialects: Mapping[str, str] = field(default_factory=dict)
     """By topic the dialect of records that do not tell their own."""
+    may_set_aside: Limits = field(default_factory=Limits)
+    """Where more would be set aside, the pipeline ends with TooManySetAside."""
 
 
 class Durable(NamedTuple):
@@ -86,18 +90,20 @@ class Pipeline:
         self._channel: Channel[Record | Lost] = Channel(self._wake)
         self._handover: Handover[_Assembled] = Handover(self._wake)
         self._budget = Budget(plan.memory)
-        self._writer = Writer(connect, plan.law, vitals, longest_pause=plan.longest_pause)
+        breaker = Breaker(plan.may_set_aside)
+        self._writer = Writer(connect, plan.law, vitals, longest_pause=plan.longest_pause, breaker=breaker)
         self._reading: asyncio.Task[None] | None = None
         self._draining = False
         self._assembling: int | None = None
         self._applying: int | None = None
 
     async def run(self, held: Mapping[Lane, Held]) -> None:
-        """Work until drained. Raises Fenced, SourceRefused, GapFound, or what else may not be waited for.
+        """Work until drained. Raises Fenced, SourceRefused, GapFound, TooManySetAside, or what else no waiting mends.
 
         Where reading may not go on, what was read is applied first.
         """
         positions = {lane: Position(each.position, each.time) for lane, each in held.items()}
+        self._vitals.durable = dict(positions)
         reader = Reader(
             self._source,
             self._channel,
@@ -136,6 +142,7 @@ class Pipeline:
         vitals.accounts.give_back()
         vitals.bytes_waiting = 0
         vitals.oldest_in_flight = None
+        vitals.effort.stop(vitals.monotonic())
         for stage in (Stage.READ, Stage.ASSEMBLE, Stage.APPLY):
             vitals.idle(stage)
         for what in (Waiting.SOURCE, Waiting.DATABASE):
@@ -161,6 +168,7 @@ class Pipeline:
         size, oldest, newest, due = 0, 0, 0, 0.0
         while True:
             self._wake.clear()
+            breath = vitals.monotonic()
             for _ in range(min(_BREATH, len(channel))):
                 if assembler.is_full:
                     break
@@ -177,6 +185,7 @@ class Pipeline:
                 if item.published and not item.again:
                     oldest = min(oldest, item.published) if oldest else item.published
                     newest = max(newest, item.published)
+            vitals.effort.decoded(vitals.monotonic() - breath)
             vitals.busy(Stage.ASSEMBLE)
             self._assembling = None if assembler.is_empty else oldest or None
             self._tell_oldest()
@@ -199,11 +208,16 @@ class Pipeline:
             await self._woken(wait)
 
     async def _woken(self, seconds: float | None) -> None:
+        vitals = self._vitals
+        if self._handover.wanted and not len(self._channel):
+            vitals.effort.begin(WAITING, vitals.monotonic())
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             return
+        finally:
+            vitals.effort.end(WAITING, vitals.monotonic())
 
     async def _apply(self) -> None:
         while (taken := await self._handover.take()) is not None:
@@ -218,6 +232,7 @@ class Pipeline:
         self._tell_oldest()
         begun = vitals.monotonic()
         vitals.busy(Stage.APPLY)
+        vitals.effort.begin(APPLYING, begun)
         applied = await self._writer.write(taken.batch)
         positions = {step.lane: Position(step.next_position, step.next_time) for step in taken.batch.advances}
         self._settle(taken, applied, vitals.monotonic() - begun, positions)
@@ -240,6 +255,8 @@ class Pipeline:
         if taken.newest:
             vitals.applied_lag = max(0.0, now - taken.newest / MICROSECONDS)
         vitals.batches += 1
+        vitals.effort.end(APPLYING, vitals.monotonic())
+        vitals.moved(positions)
         vitals.idle(Stage.APPLY)
         self._applying = None
         self._tell_oldest()

@@ -60,7 +60,7 @@ class Reader:
 
     async def run(self, positions: Mapping[Lane, Position]) -> None:
         """Read on from `positions`, without end. Raises SourceRefused, GapFound."""
-        self._reached = dict(positions)
+        self._vitals.reached = self._reached = dict(positions)
         while True:
             async for attempt in patiently(self._vitals, Waiting.SOURCE, self._longest_pause, self._passes, _LOG):
                 with attempt:

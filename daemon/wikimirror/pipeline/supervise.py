@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from structlog.contextvars import bind_contextvars
 
-from wikimirror.errors import Fenced, WikimirrorError
+from wikimirror.errors import Fenced, TooManySetAside, WikimirrorError
 from wikimirror.mirror.checkpoints import Held, take_over_all
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.evict import evict
@@ -21,6 +21,7 @@ from wikimirror.mirror.leases import Lease, acquire, release, renew
 from wikimirror.model import Lane
 from wikimirror.observe.logging import get_logger
 from wikimirror.observe.vitals import Role, Stage, Vitals, Waiting
+from wikimirror.pipeline.halting import halt
 from wikimirror.pipeline.pipeline import OnDurable, Pipeline, Plan
 from wikimirror.pipeline.waiting import patiently, resume, unless
 from wikimirror.pipeline.writing import Connect, passes
@@ -80,13 +81,19 @@ class Supervisor:
             self._pipeline.drain()
 
     async def run(self) -> None:
-        """Work until drained. Raises what no waiting will mend; then too the lease is given back."""
+        """Work until drained. Raises what no waiting will mend; then too the lease is given back.
+
+        Where too much would be set aside it halts: the lease is given back, and the error comes when it is drained.
+        """
         bind_contextvars(source=self._source.name)
         try:
             while not self._draining.is_set():
                 held = await unless(self._become_active(), self._draining)
                 if held is not None:
                     await self._work(held)
+        except TooManySetAside as error:
+            await self._leave()
+            await halt(error, self._vitals, self._draining, _LOG)
         finally:
             await self._leave()
             self._vitals.role = Role.STOPPED
@@ -187,6 +194,7 @@ class Supervisor:
         """Give the lease back, so that a standby need not wait for its end."""
         if not self._connected_before:
             return
+        self._connected_before = False
         try:
             async with asyncio.timeout(_FAREWELL):
                 # A renewal that was cut off left no session.

@@ -13,6 +13,7 @@ from typing import Final
 from wikimirror.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, WikimirrorError
 from wikimirror.merge.law import Law
 from wikimirror.mirror.apply import Applied, Applier
+from wikimirror.mirror.breaker import Breaker
 from wikimirror.mirror.checkpoints import took_place
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.splitting import split, statement_timed_out
@@ -43,17 +44,20 @@ def passes(error: WikimirrorError, *, connected_before: bool) -> bool:
 class Writer:
     """Writes batches over a session of its own, which it opens when it needs one."""
 
-    def __init__(self, connect: Connect, law: Law, vitals: Vitals, *, longest_pause: float) -> None:
+    def __init__(
+        self, connect: Connect, law: Law, vitals: Vitals, *, longest_pause: float, breaker: Breaker | None = None
+    ) -> None:
         """Whoever took the lanes over has been connected: what Postgres refuses from then on is waited for."""
         self._connect = connect
         self._law = law
         self._vitals = vitals
         self._longest_pause = longest_pause
+        self._breaker = breaker
         self._applier: Applier | None = None
         self._timeouts = 0
 
     async def write(self, batch: Batch) -> Applied:
-        """Apply a batch, however long Postgres is away. Raises Fenced, or a fault of this program."""
+        """Apply a batch, however long Postgres is away. Raises Fenced, TooManySetAside, or a fault of this program."""
         self._timeouts = 0
         try:
             return await self._patiently(batch)
@@ -86,6 +90,8 @@ class Writer:
                     if doubted is not None and await took_place(applier.session, batch):
                         _LOG.info("a batch whose confirmation was lost is durable")
                         applied = doubted
+                        if self._breaker is not None:
+                            self._breaker.settle()
                     else:
                         applied = await applier.apply(batch)
                 except BaseException:
@@ -103,7 +109,7 @@ class Writer:
             session = await self._connect()
             # A transaction of many statements, each within statement_timeout, is no stall.
             session.on_statement = lambda: self._vitals.busy(Stage.APPLY)
-            self._applier = Applier(session, self._law)
+            self._applier = Applier(session, self._law, self._breaker)
         return self._applier
 
     def abandon(self) -> None:

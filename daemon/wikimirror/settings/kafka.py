@@ -69,6 +69,8 @@ class KafkaSettings(Section):
     """The group's name for this process (group.instance.id), which makes it a static member."""
     start: Start = "earliest"
     on_gap: OnGap = "continue"
+    retention: Annotated[Duration, Field(ge=SECOND, le=3660 * DAY)] | None = None
+    """The topics' retention.ms. Nothing is decided by it: it tells how long what is not read yet is still there."""
     record_bytes: RecordBytes = ByteSize(20 * MIB)
 
     security_protocol: SecurityProtocol = "plaintext"

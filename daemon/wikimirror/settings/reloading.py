@@ -66,7 +66,8 @@ def _with_secrets(settings: Settings, fresh: Settings) -> Settings:
         name: _taking(source, fresh.sources[name]) if name in fresh.sources else source
         for name, source in settings.sources.items()
     }
-    return settings.model_copy(update={"postgres": _taking(settings.postgres, fresh.postgres), "sources": sources})
+    sections = {name: _taking(getattr(settings, name), getattr(fresh, name)) for name in ("postgres", "admin")}
+    return settings.model_copy(update={**sections, "sources": sources})
 
 
 def _taking(section: S, fresh: BaseModel) -> S:

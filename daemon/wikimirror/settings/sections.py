@@ -17,6 +17,8 @@ from pydantic import (
     ByteSize,
     Field,
     SecretStr,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -98,6 +100,16 @@ class ApplySettings(Section):
     batch_age_ms: Annotated[int, Field(ge=1, le=60_000)] = 20
 
 
+class DeadLettersSettings(Section):
+    """When so much is set aside that reading stops instead."""
+
+    halt_consecutive: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    """Records in a row. 0: any number."""
+    halt_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of the last `halt_window` records. 1: any share."""
+    halt_window: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+
+
 class LeaseSettings(Section):
     """How long a daemon that has gone silent keeps its sources."""
 
@@ -126,10 +138,22 @@ class LedgerSettings(Section):
 
 
 class AdminSettings(Section):
-    """Where probes and metrics are served."""
+    """Where probes, metrics and the status page are served, and who sees more of it than numbers."""
 
     listen: Annotated[Address | None, BeforeValidator(values.parse_listen)] = Address("127.0.0.1", 9470)
     """None: nowhere."""
+    token: Annotated[SecretStr, AfterValidator(values.check_secret)] | None = None
+    token_file: Annotated[Path, AfterValidator(values.check_file)] | None = None
+    """Its first line is the token."""
+    runbooks: Annotated[str, AfterValidator(values.check_link_base)] | None = None
+    """A URL; the runbook `Name.md` is right below it."""
+
+    @field_validator("token_file")
+    @classmethod
+    def _not_both(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("token") is not None:
+            raise ValueError("must not be said beside token")
+        return path
 
 
 class HealthSettings(Section):
@@ -169,6 +193,7 @@ class Settings(BaseSettings):
     law: LawSettings = LawSettings()
     memory: MemorySettings = MemorySettings()
     apply: ApplySettings = ApplySettings()
+    dead_letters: DeadLettersSettings = DeadLettersSettings()
     lease: LeaseSettings = LeaseSettings()
     retry: RetrySettings = RetrySettings()
     run: RunSettings = RunSettings()

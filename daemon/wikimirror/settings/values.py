@@ -242,6 +242,14 @@ def check_token_url(value: str) -> str:
     return value
 
 
+def check_link_base(value: str) -> str:
+    """What links begin with: a page of a web server, without its final slash."""
+    url = _web_url(value)
+    if url is None or url.username is not None or "?" in value or "#" in value:
+        raise ValueError("must be a URL that begins with https:// or http://, without a user, password or query")
+    return value.rstrip("/")
+
+
 def said(value: object) -> object:
     """A value as the file would say it."""
     match value:

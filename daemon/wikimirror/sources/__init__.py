@@ -1,5 +1,5 @@
 """Where records come from: `base` is the contract, `recording` reads captures, `eventstreams` the public streams, and
-`kafka` topics of a company's own.
+`kafka` topics of a company's own. `ranges` is the contract of reading a stretch of them again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The admin port: probes for an orchestrator, metrics for Prometheus. Nothing here changes anything.
+"""The admin port: the status page for people, probes for an orchestrator, metrics for Prometheus.
+
+Nothing here changes anything.
 
 Each answer is worked out when it is asked for, in the event loop: a loop that is frozen does not answer `/livez`, and
 so fails it. A client that is slow, silent or does not read loses its connection and holds nothing up.
@@ -20,8 +22,13 @@ from yarl import URL
 from wikimirror.errors import ConfigurationError
 from wikimirror.observe.health import Verdict
 from wikimirror.observe.telemetry import Telemetry
+from wikimirror.web.status import StatusPages
 
 _PATHS: Final = {
+    "/": "for people: how it is",
+    "/status.json": "the same for programs",
+    "/details": "for people who have the token: what waits, who works, who did what",
+    "/details.json": "the same for programs",
     "/livez": "200 while every loop gets on with its work; restart the process when not",
     "/readyz": "200 while every source is read, or stood by for; wait when not",
     "/startupz": "200 once the process has started",
@@ -43,16 +50,19 @@ _HEADERS: Final = 64
 class AdminServer:
     """`async with AdminServer(listen, telemetry, started=…) as admin:` serves at `admin.url` until it is left."""
 
-    def __init__(self, listen: str, telemetry: Telemetry, *, started: Callable[[], bool]) -> None:
+    def __init__(
+        self, listen: str, telemetry: Telemetry, *, started: Callable[[], bool], pages: StatusPages | None = None
+    ) -> None:
         """`listen` is a `settings.Address` as text: `host:port`, an IPv6 address in brackets; port 0 is any free one.
 
-        `started` tells whether start-up is over.
+        `started` tells whether start-up is over. Without `pages` there is the status, and the details are shut.
         """
         self._listen = listen
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._telemetry = telemetry
         self._started = started
+        self._pages = StatusPages(telemetry, started=started) if pages is None else pages
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -95,16 +105,12 @@ class AdminServer:
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_in_time, _plainly], client_max_size=_BODY)
-        app.router.add_get("/", self._index)
+        app.router.add_routes(self._pages.routes())
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/startupz", self._startupz)
         app.router.add_get("/metrics", make_aiohttp_handler(self._telemetry.registry))
         return app
-
-    async def _index(self, _request: web.Request) -> web.Response:
-        version, python = self._telemetry.build
-        return web.json_response({"program": "wikimirror", "version": version, "python": python, "paths": _PATHS})
 
     async def _livez(self, _request: web.Request) -> web.Response:
         verdicts = self._telemetry.verdicts()

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from wikimirror.errors import UnreadableRecord
 from wikimirror.model import Change, Record
 from wikimirror.wire import page_change, visibility_change
 from wikimirror.wire.dialect import NO_META, Dialect, Statement, without_datacentre
@@ -86,7 +87,7 @@ def decode(record: Record, *, max_bytes: int = RECORD_BYTES, dialect: str | None
             statement = found.decoder.decode(value)
     except (ValueError, RecursionError):
         return _again(record, value, dialect)
-    return found.change(statement, record)
+    return _change(found, statement, record)
 
 
 def _again(record: Record, value: bytes, default: str | None) -> Decoded:
@@ -100,17 +101,36 @@ def _again(record: Record, value: bytes, default: str | None) -> Decoded:
     if found is None:
         found = _by_fields(fields) if default is None else DIALECTS[default]
     if isinstance(found, Reason):
-        raise unreadable(found, "", _names(fields))
+        raise _unspoken(found, fields, head.schema)
     try:
         strict = found.decoder.decode(value)
     except (ValueError, RecursionError) as refused:
         failure = refused
     else:
-        return found.change(strict, record)
+        return _change(found, strict, record)
     statement = fit(fields, found.statement, hide=False)
     if not found.retracts(statement):
         raise unreadable(Reason.BAD_VALUE, _rule(failure), found.names(statement))
-    return found.change(fit(fields, found.statement, hide=True), record)
+    return _change(found, fit(fields, found.statement, hide=True), record)
+
+
+def _change(dialect: Dialect[Any], statement: Statement, record: Record) -> Change:
+    """The change of a statement. What cannot be read says whether it takes something away."""
+    try:
+        return dialect.change(statement, record)
+    except UnreadableRecord as error:
+        error.retracts = dialect.retracts(statement)
+        raise
+
+
+def _unspoken(reason: Reason, fields: dict[str, Any], schema: str | None) -> UnreadableRecord:
+    """The error of a record in no dialect of ours. One of a later version is looked at as if it were of this one."""
+    error = unreadable(reason, "", _names(fields))
+    form = _SCHEMA(schema) if reason is Reason.UNKNOWN_MAJOR and schema is not None else None
+    if form is not None:
+        _, dialect = _BY_SCHEMA[form["name"]]
+        error.retracts = dialect.retracts(fit(fields, dialect.statement, hide=False))
+    return error
 
 
 @lru_cache(maxsize=256)

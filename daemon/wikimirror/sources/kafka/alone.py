@@ -70,7 +70,7 @@ class KafkaAlone:
         consumer = await start_consumer(self._settings, group=False)
         try:
             consumer.assign([partition_of(lane) for lane in positions])
-            seat = _Seat(self._name, self._settings, consumer, self._memory)
+            seat = LoneSeat(self._name, self._settings, consumer, self._memory)
             items = read(seat, positions, self._vitals, self._now)
             try:
                 async for item in items:
@@ -89,7 +89,7 @@ class KafkaAlone:
         return item
 
 
-class _Seat:
+class LoneSeat:
     """As reading.Seat, for whoever nobody waits for."""
 
     def __init__(self, source: str, settings: KafkaSettings, consumer: AIOKafkaConsumer, memory: int) -> None:
@@ -100,20 +100,23 @@ class _Seat:
         self._failure: WikimirrorError | None = None
 
     def fetch_sizes(self, lanes: Collection[Lane]) -> FetchSizes:
+        """By the memory there is, and by the brokers that lead these lanes."""
         led_by = driver.leaders(self.consumer, map(partition_of, lanes))
         sizes = fetch_sizes(self._memory, len(lanes), led_by)
         driver.bound(self.consumer, sizes)
         return sizes
 
     def begin(self, positions: Positions) -> None:
-        pass
+        """Nobody is told."""
 
     def hand_on(self, lane: Lane, position: int) -> None:
-        pass
+        """Nobody is told."""
 
     def fail(self, error: WikimirrorError) -> None:
+        """Nothing more is to be had over this consumer."""
         self._failure = error
 
     def raise_failure(self) -> None:
+        """Raise why that is so, if it is."""
         if self._failure is not None:
             raise self._failure

@@ -6,7 +6,7 @@ import asyncio
 import struct
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Protocol
 
 import cramjam
@@ -37,6 +37,7 @@ _DISORDER: Final = 120 * MICROSECONDS
 _MILLISECOND: Final = 1000
 _END: Final = 7_258_118_400_000
 """Milliseconds: the year 2200. What lies beyond is no time of a record."""
+_NOWHERE: Final = 2**63 - 1
 _SLICE: Final = 500
 """Records taken over at once, if they are small. What is taken over counts against the memory as it is handed on."""
 
@@ -80,8 +81,8 @@ async def read(
     if member is None:
         raise SourceUnavailable("this process is not in the group")
     member.raise_failure()
-    reading, ending = _Reading(member, positions, now), Ending.STOPPED
-    try:
+    reading = Reading(member, positions, now)
+    with telling(reading, member, vitals):
         reading.begin()
         while True:
             for lost in await reading.poll():
@@ -90,6 +91,14 @@ async def read(
                 vitals.joined()
             for record in reading.records():
                 yield record
+
+
+@contextmanager
+def telling(reading: Reading, member: Seat, vitals: Vitals) -> Iterator[None]:
+    """Stop the reading when the block is left, and tell what ended it in errors of ours."""
+    ending = Ending.STOPPED
+    try:
+        yield
     except _UNREADABLE as error:
         ending = Ending.ERROR_FRAME
         raise SourceUnavailable(
@@ -113,7 +122,7 @@ _UNREADABLE: Final = (cramjam.DecompressionError, struct.error, CorruptRecordExc
 """What aiokafka raises of a batch that does not unpack, or whose checksum is wrong."""
 
 
-class _Reading:
+class Reading:
     """One stretch of reading: from seeking to the first failure, or to the end of the assignment."""
 
     def __init__(self, member: Seat, positions: Positions, now: Callable[[], int]) -> None:
@@ -152,6 +161,24 @@ class _Reading:
         self._require_assigned()
         for each, reached in self._reached.items():
             self._consumer.seek(each, reached.offset)
+
+    async def position(self, lane: Lane) -> int:
+        """Where this lane is read on: also past offsets that no reader gets, such as the marks of transactions."""
+        offset: int = await self._consumer.position(partition_of(lane))
+        return offset
+
+    def answered_at(self, lane: Lane) -> float:
+        """When a fetch of this lane was last answered: time of day in seconds, by which aiokafka goes; 0: never."""
+        return (self._consumer.last_poll_timestamp(partition_of(lane)) or 0) / 1000
+
+    def leave(self, lane: Lane) -> None:
+        """Read this lane no more, and let go of what is held of it."""
+        partition = partition_of(lane)
+        del self._lanes[partition], self._reached[partition]
+        self._consumer.pause(partition)
+        # What is still on its way is dropped, for it does not begin there. Else it would be held, and its broker be
+        # asked for nothing more.
+        self._consumer.seek(partition, _NOWHERE)
 
     def stop(self) -> None:
         """Ask the brokers for no more."""

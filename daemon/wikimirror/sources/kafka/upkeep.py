@@ -23,6 +23,9 @@ from wikimirror.sources.kafka.positions import Brokers, partition_of
 _LOG = get_logger(__name__)
 _LOOK: Final = 2.0
 """Seconds between two looks at the ends of the partitions."""
+_LOOK_AT_STARTS: Final = 60.0
+"""Seconds between two looks at where the partitions' logs start. Retention moves that seldom, and it is one more
+question to every broker."""
 _FAREWELL: Final = 3.0
 """Seconds that telling the group may take. It is advisory."""
 
@@ -47,11 +50,13 @@ class Upkeep:
         self._handed_on: dict[Lane, int] = {}
         self._durable: dict[Lane, int] = {}
         self._told: dict[Lane, int] = {}
+        self._starts_looked_at: float | None = None
 
     def hold(self, lanes: Iterable[Lane]) -> None:
         """Another assignment has begun, and these are its lanes; none: the last was given up."""
         self._lanes = {lane: partition_of(lane) for lane in lanes}
         self._handed_on, self._durable, self._told = {}, {}, {}
+        self._starts_looked_at = None
         self._vitals.hold(self._lanes)
 
     def begin(self, positions: Positions) -> None:
@@ -99,6 +104,8 @@ class Upkeep:
             if not await self._look_at_ends():
                 # Perhaps no broker answers, perhaps just one partition has no leader: the other question tells.
                 looked = None
+            elif self._starts_looked_at is None or clock() - self._starts_looked_at >= _LOOK_AT_STARTS:
+                await self._look_at_starts(clock())
             if clock() - acknowledged >= self._settings.acknowledge_interval.total_seconds():
                 acknowledged = clock()
                 await self.acknowledge()
@@ -139,8 +146,20 @@ class Upkeep:
                 with suppress(KafkaError):
                     position = await self._consumer.position(partition)
                     handed_on, durable = self._handed_on[lane], self._durable[lane]
-                    self._vitals.told_end(lane, records_behind(ends[partition], position, handed_on, durable))
+                    behind = records_behind(ends[partition], position, handed_on, durable)
+                    self._vitals.told_end(lane, behind, ends[partition])
         return True
+
+    async def _look_at_starts(self, now: float) -> None:
+        """Tell where the lanes' logs start. What cannot be asked keeps what was told before until the next look."""
+        read = {lane: self._lanes[lane] for lane in self._handed_on if lane in self._lanes}
+        if not read:
+            return
+        self._starts_looked_at = now
+        with suppress(SourceUnavailable, SourceRefused):
+            starts = await self._brokers.begins(read.values())
+            # Meanwhile another assignment may have begun.
+            self._vitals.log_starts = {lane: starts[each] for lane, each in read.items() if lane in self._handed_on}
 
     async def look_for_topics(self) -> None:
         """Tell which topics of the settings are there. Raises SourceUnavailable, SourceRefused."""
