@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ async def world(kafka: str, database_url: str, tmp_path: Path) -> AsyncIterator[
         yield served
 
 
-def config(world: KafkaWorld, **sections: dict[str, object]) -> Path:
+def config(world: KafkaWorld, **sections: Any) -> Path:
     return world.config(**{"health": HEALTH, "source": {"retention": "1h"}, **sections})
 
 

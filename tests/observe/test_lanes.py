@@ -17,12 +17,14 @@ from wikimirror.model import Lane, Position
 from wikimirror.observe.effort import APPLYING, WAITING, Spent
 from wikimirror.observe.freshness import FreshnessWindow
 from wikimirror.observe.lanes import PROOF, WINDOW, LaneState, LaneVerdict, Sample, SourceSample, Wait, judge_lane
+from wikimirror.observe.moves import goes_back
 from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.trend import falling, is_level_or_rising, slope
-from wikimirror.observe.vitals import Vitals, Waiting, goes_back
+from wikimirror.observe.vitals import Vitals, Waiting
 from wikimirror.observe.window import EVERY, MOST
 
 HOUR, DAY = 3600.0, 86_400.0
+HOUR_US = 3_600_000_000
 LATE = THRESHOLDS.behind_after
 EQIAD, CODFW = (Lane("eventstreams", f"{where}.mediawiki.page_change.v1", 0) for where in ("eqiad", "codfw"))
 FIRST, SECOND = (Lane("kafka", "t", partition) for partition in range(2))
@@ -77,6 +79,14 @@ SITUATIONS: dict[str, tuple[LaneState, list[Sample]]] = {
     "gets less late, up and down with each batch": (
         LaneState.CATCHING_UP,
         behind(*[9000 - 5 * n + 40 * (n % 3) for n in range(MOST)]),
+    ),
+    "reads a burst, so that it gets later while ever less is left": (
+        LaneState.CATCHING_UP,
+        samples(MOST, lambda n: {"seconds_behind": 100 + 5 * n, "records_behind": 9000 - 100 * n}),
+    ),
+    "has ever more to read though that is less late": (
+        LaneState.GROWING,
+        samples(MOST, lambda n: {"seconds_behind": 1000 - 5 * n, "records_behind": 9000 + 100 * n}),
     ),
     "has records in flight and does not move": (
         LaneState.STALLED,
@@ -271,17 +281,23 @@ def test_a_lane_that_falls_steadily_is_never_said_to_grow_and_is_current_when_it
     [
         (Position(9), Position(8), True),
         (Position(9, 50), Position(8), True),
-        (Position(9, 50), Position(8, 50), True),
-        (Position(9, 50), Position(8, 49), True),
-        (Position(9, 50), Position(9, 49), False),
-        (Position(9, 50), Position(10, 49), False),
+        (Position(9, HOUR_US), Position(8, 1), True),
+        (Position(9, 50), Position(8, 50), False),
+        (Position(9, 50), Position(8, 49), False),
+        (Position(9, HOUR_US), Position(9, 1), False),
+        (Position(9, HOUR_US), Position(10, 1), False),
         (Position(900, 50), Position(8, 51), False),
     ],
 )
 def test_a_position_goes_back_unless_the_source_numbers_anew_while_time_goes_on(
     former: Position, latter: Position, *, back: bool
 ) -> None:
-    assert goes_back(former, latter) is back
+    assert goes_back(former, latter, lost=False) is back
+
+
+def test_behind_a_log_that_was_cut_off_a_position_goes_back_though_its_time_stays() -> None:
+    assert goes_back(Position(9, 50), Position(8, 50), lost=True)
+    assert not goes_back(Position(9, 50), Position(8, 51), lost=True)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 100)), min_size=1, max_size=20))
@@ -297,7 +313,7 @@ def test_a_lane_whose_time_goes_up_is_never_said_to_go_back(steps: list[tuple[in
 
 def test_a_lane_that_went_back_and_forth_between_two_looks_went_back() -> None:
     watched = Watched(FIRST)
-    watched.vitals.moved({FIRST: Position(0)})
+    watched.vitals.moved({FIRST: Position(0)}, [FIRST])
     watched.vitals.moved({FIRST: Position(500)})
     watched.run(2)
     assert watched.states == [LaneState.REWOUND]

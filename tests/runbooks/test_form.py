@@ -80,7 +80,7 @@ def test_no_command_is_for_one_orchestrator_only(name: str) -> None:
 def test_every_runbook_is_worked_through_against_a_staged_incident(name: str) -> None:
     parts = {each.part for each in commands_of(name)} - {""}
     tests = "\n".join(path.read_text(encoding="utf-8") for path in INCIDENTS)
-    opened = re.findall(rf'opened\(\s*"{name}"(?:[^)]*?part="([^"]+)")?', tests)
+    opened = re.findall(rf'opened\(\s*"{name}"(?:[^\n]*\n?[^\n]*?part="([^"]+)")?', tests)
     assert opened, "no test opens it"
     assert parts <= set(opened), f"no test works through {parts - set(opened)}"
 

@@ -34,23 +34,23 @@ async def test_records_that_kafka_deleted_before_they_were_read_are_filled_in_fr
             world.publication.hold(0.3)
             await daemon.line("durable")
             await until(database_url, "SELECT 1 FROM checkpoint WHERE topic LIKE $1 AND position > 10", f"%{CONTENT}")
-            assert await daemon.stop() == 0
-        await world.published()
+            print("A", flush=True); assert await daemon.stop() == 0; print("B", flush=True)
+        print("P", flush=True); await world.published(); print("Q", flush=True)
         topic = world.topics.name_of(CONTENT)
         ((position,),) = await fetch(database_url, "SELECT position FROM checkpoint WHERE topic = $1", topic)
         await move_log_start(kafka, topic, 0, world.ends[topic, 0] - 5)
         capture = tmp_path / "archive.ndjson"
         capture.write_bytes(b"\n".join(each.value for each in day.arrivals if each.topic == CONTENT and each.value))
         async with Daemon(config) as daemon:
-            ((gap, since),) = await until(database_url, "SELECT gap_id, from_position FROM gap")
+            print("C", flush=True); ((gap, since),) = await until(database_url, "SELECT gap_id, from_position FROM gap")
             assert since == position
-            await world.durable()
+            print("D", flush=True); await world.durable(); print("E", flush=True)
             async with opened("WikimirrorGapOpen", config, {"ID": gap, "FILE": capture}) as shift:
                 shift.known |= {"SINCE": "2026-01-01T00:00:00Z", "UNTIL": datetime.now(UTC).isoformat()}
                 await shift.rest("Diagnosis")
                 await shift.rest("Mitigation")
                 await shift.rest("Verify recovery")
-            assert await daemon.stop() == 0
+            print("A", flush=True); assert await daemon.stop() == 0; print("B", flush=True)
         await world.must_equal(gaps=1)
 
 
@@ -58,7 +58,7 @@ async def test_a_page_whose_changes_a_position_was_set_past_is_mended_by_reading
     config = config_of(world)
     async with Daemon(config) as daemon:
         world.publish(RATE)
-        await world.published()
+        print("P", flush=True); await world.published(); print("Q", flush=True)
         await durable(world.database_url, world.log.ends)
         assert await daemon.stop() == 0
     since = datetime.now(UTC) - timedelta(seconds=1)

@@ -9,7 +9,7 @@ from tests.live.truth import durable
 from tests.live.world import SOURCE, World
 from tests.runbooks.shift import opened
 from tests.runbooks.staging import RATE, admin_of, config_of, forgotten_transaction
-from wikimirror.rehearsal import NO_FAULTS, Faults
+from wikimirror.rehearsal import NO_FAULTS, Faults, publish_canaries
 
 SLOW = Faults(records_a_second=RATE / 4)
 
@@ -32,13 +32,13 @@ async def test_a_slow_source_is_named_as_what_makes_the_mirror_late(world: World
 async def test_deletions_that_wait_for_a_lock_are_counted_once_it_is_gone(world: World) -> None:
     config = config_of(world)
     async with Daemon(config) as daemon, opened("WikimirrorRetractionLatencyBurn", config) as shift:
-        world.publish(RATE)
-        world.publication.hold(0.5)
-        world.publication.hurry()
+        world.publish(10 * RATE)
         await daemon.line("durable")
         async with forgotten_transaction(world.database_url):
             await shift.rest("Diagnosis")
+        canaries = publish_canaries(world.log, 0.5)
         await shift.rest("Verify recovery")
+        canaries.cancel()
         await world.published()
         await durable(world.database_url, world.log.ends)
         assert await daemon.stop() == 0

@@ -143,7 +143,7 @@ def test_the_example_of_a_source_says_every_key_with_a_default_as_that_is(kind: 
 
 @pytest.mark.parametrize("key", ALL)
 def test_every_key_says_its_default(key: str) -> None:
-    said = re.search(r'Default: (none|forever|"[^"]*"|\[[^\]]*\]|\d+)[,.;]', documented()[key])
+    said = re.search(r'Default: (none|forever|"[^"]*"|\[[^\]]*\]|\d+(?:\.\d+)?)[,.;]', documented()[key])
     assert said is not None
     flags = least_for(key)
     if said[1] == "none":

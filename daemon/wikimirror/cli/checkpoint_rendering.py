@@ -99,14 +99,13 @@ def _move(lane: LaneMove) -> tuple[object, ...]:
 
 def _remarks(report: MoveReport) -> list[str]:
     back, forward = report.going(Direction.BACK), report.going(Direction.FORWARD)
-    done = "was moved" if report.moved else "would be moved"
     told = []
     if back:
-        told.append(f"{_lanes(back)} {done} back. Will be read again: {_known(back)}; {_HARMLESS}.")
+        told.append(f"{_done(back, report)} back. Will be read again: {_known(back)}; {_HARMLESS}.")
     if forward:
         verb = "opened" if report.moved else "opens"
         told.append(
-            f"{_lanes(forward)} {done} forward. Left out: {_left_out(forward)}. A gap with the reason skipped {verb}"
+            f"{_done(forward, report)} forward. Left out: {_left_out(forward)}. A gap with the reason skipped {verb}"
             " for each; `wikimirror replay --gap NUMBER` reads it by other means."
         )
     if not back and not forward:
@@ -115,6 +114,11 @@ def _remarks(report: MoveReport) -> list[str]:
         owners = ", ".join(owner.holder for owner in report.owners)
         told.append(f"As long as {owners} owns lanes of {report.source}, this is refused.")
     return told
+
+
+def _done(lanes: list[LaneMove], report: MoveReport) -> str:
+    verb = ("was" if len(lanes) == 1 else "were") if report.moved else "would be"
+    return f"{_lanes(lanes)} {verb} moved"
 
 
 def _known(lanes: Iterable[LaneMove]) -> str:

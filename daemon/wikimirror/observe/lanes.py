@@ -31,9 +31,9 @@ class LaneState(StrEnum):
     CURRENT = "current"
     """Less than `behind_after` behind, or read to its end, as far as is told."""
     CATCHING_UP = "catching_up"
-    """At least `behind_after` behind, and that falls, or it is too early to tell."""
+    """At least `behind_after` behind, and what is left falls, or it is too early to tell."""
     GROWING = "growing"
-    """At least `behind_after` behind, and that has not fallen over the whole window, though its position moves."""
+    """At least `behind_after` behind, and what is left has not fallen over the window, though its position moves."""
     STALLED = "stalled"
     """There is more to read or in flight, and its position has not moved for `stalled_after`."""
     SILENT = "silent"
@@ -182,7 +182,7 @@ def _state(samples: Sequence[Sample], thresholds: Thresholds) -> LaneState:
     if not _is_behind(last, thresholds):
         return LaneState.CURRENT
     moves = any(each.position != last.position for each in samples)
-    if moves and is_level_or_rising(_behind(samples), PROOF):
+    if moves and is_level_or_rising(_left(samples), PROOF):
         return LaneState.GROWING
     return LaneState.CATCHING_UP
 
@@ -212,19 +212,24 @@ def _behind(samples: Sequence[Sample]) -> list[tuple[float, float]]:
     return [(each.at, each.seconds_behind) for each in samples if each.seconds_behind is not None]
 
 
+def _left(samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """The work that is left: records, where the source tells its end. Seconds behind grow while a burst is read, which
+    was published all at once, and jump where little happened for a while.
+    """
+    if samples[-1].records_behind is None:
+        return _behind(samples)
+    return [(each.at, float(each.records_behind)) for each in samples if each.records_behind is not None]
+
+
 def _catch_up(state: LaneState, samples: Sequence[Sample], thresholds: Thresholds) -> float | None:
     if state in {LaneState.STALLED, LaneState.GROWING}:
         return math.inf
     last = samples[-1]
     if state is LaneState.SILENT or not _is_behind(last, thresholds):
         return None
-    records = [(each.at, float(each.records_behind)) for each in samples if each.records_behind is not None]
-    # Records are the work that is left; seconds jump where little happened for a while.
-    if last.records_behind and (rate := falling(records, PROOF)):
-        return last.records_behind / rate
-    if last.seconds_behind is not None and (rate := falling(_behind(samples), PROOF)):
-        return last.seconds_behind / rate
-    return None
+    left = _left(samples)
+    rate = falling(left, PROOF)
+    return left[-1][1] / rate if left and rate else None
 
 
 def _headroom(state: LaneState, last: Sample) -> float | None:

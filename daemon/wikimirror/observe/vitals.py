@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wikimirror.model import Lane, Position
+from wikimirror.model import MICROSECONDS, Lane, Position
 from wikimirror.observe.effort import Effort
+from wikimirror.observe.moves import goes_back
 
 
 class Role(StrEnum):
@@ -123,11 +124,6 @@ class Newest:
     """Monotonic."""
     lag: float
     """Seconds from the one to the other, by the time of day of this machine; never below 0."""
-
-
-def goes_back(former: Position, latter: Position) -> bool:
-    """Whether a lane went back. A source that numbers anew goes down in offsets while the time goes up: it did not."""
-    return latter.offset < former.offset and not 0 < former.time < latter.time
 
 
 @dataclass(slots=True)
@@ -253,11 +249,11 @@ class Vitals:
         self.behind_since = {lane: since for lane, since in self.behind_since.items() if lane in held}
         self.applied_lag = None
 
-    def moved(self, positions: Mapping[Lane, Position]) -> None:
-        """What is before these positions is durable."""
+    def moved(self, positions: Mapping[Lane, Position], lost: Collection[Lane] = ()) -> None:
+        """What is before these positions is durable, but for a stretch of the lanes that is lost."""
         for lane, position in positions.items():
             former = self.durable.get(lane, position)
-            if goes_back(former, position):
+            if goes_back(former, position, lost=lane in lost):
                 self.went_back[lane] = self.monotonic()
             # A time of 0 leaves what is kept as it is.
             self.durable[lane] = Position(position.offset, position.time or former.time)
@@ -292,7 +288,7 @@ class Vitals:
         now = self.monotonic()
         self.last_received = now
         if published_us:
-            published = published_us / 1e6
+            published = published_us / MICROSECONDS
             newest = self.newest.get(lane)
             # One that was dated in the future must not hide all that come after it.
             if newest is None or published >= newest.published or newest.published > self.wall():

@@ -167,8 +167,9 @@ def _require_kept(moves: Mapping[Lane, Setting], ways: Mapping[Lane, Direction],
 
 def _setting(lane: Lane, held: Held, after: Position, *, by_time: bool) -> Setting:
     before = Position(held.position, held.time)
-    until = Position(-1, after.time) if by_time else after
-    return Setting(lane, held.epoch, before, after, Lost(lane, before, until, SKIPPED))
+    # By time, an offset of 0 says that none is known, and so does -1 in a gap.
+    since, until = (Position(held.position or -1, held.time), Position(-1, after.time)) if by_time else (before, after)
+    return Setting(lane, held.epoch, before, after, Lost(lane, since, until, SKIPPED))
 
 
 def _direction(each: Setting, wanted: Wanted, *, by_time: bool) -> Direction:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from wikimirror.errors import Refused
 from wikimirror.mirror.connect import Session
-from wikimirror.mirror.purging import Purge, count_rows, lacking_rights
+from wikimirror.mirror.purging import TABLES, Purge, count_rows, lacking_rights
 from wikimirror.ops.purge_reports import PurgeReport, WikiRows
 
 
@@ -52,5 +52,5 @@ async def purge(session: Session, wikis: Sequence[str], on_rows: Callable[[int],
         work = Purge(session, wiki, on_rows)
         await work.run()
         corrections = (await count_rows(session, wiki))["correction"]
-        found.append(WikiRows(wiki, dict(work.rows), corrections, work.came_back))
+        found.append(WikiRows(wiki, {table: work.rows[table] for table in TABLES}, corrections, work.came_back))
     return PurgeReport(purged=True, wikis=found, in_scope=[])

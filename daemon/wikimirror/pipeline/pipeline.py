@@ -256,7 +256,7 @@ class Pipeline:
             vitals.applied_lag = max(0.0, now - taken.newest / MICROSECONDS)
         vitals.batches += 1
         vitals.effort.end(APPLYING, vitals.monotonic())
-        vitals.moved(positions)
+        vitals.moved(positions, {lost.lane for lost in taken.batch.lost})
         vitals.idle(Stage.APPLY)
         self._applying = None
         self._tell_oldest()
