@@ -107,5 +107,19 @@ async def test_a_person_sees_a_row_for_each(session: Session) -> None:
     render_operations(await operations(session, limit=9, command=None), console)
     assert isinstance(console.file, io.StringIO)
     row = console.file.getvalue().splitlines()[2]
-    for part in ("ada", "purge", 'yes=True wiki=["enwiki"]', "done, dry run", 'enwiki={"page": 7}'):
+    for part in ("ada", "purge", "yes, wiki enwiki", "done, dry run", "enwiki page 7"):
         assert part in row
+
+
+async def test_what_is_long_is_told_by_its_sum_and_what_was_not_is_left_out(session: Session) -> None:
+    number = await begin_operation(session, who="ada", command="replay", arguments={}, dry_run=False)
+    summary = {"records": 1200, "lost": [], "refused": {}, "applied": {"edit": 3, "move": 1}, "letters": [{"id": 1}]}
+    await end_operation(session, number, Result.DONE, summary)
+    console = Console(file=io.StringIO(), width=200, highlight=False, markup=False, emoji=False)
+    render_operations(await operations(session, limit=9, command=None), console)
+    assert isinstance(console.file, io.StringIO)
+    row = console.file.getvalue().splitlines()[2]
+    for part in ("records 1,200", "applied edit 3 + move 1", "letters (1)"):
+        assert part in row
+    assert "lost" not in row
+    assert "refused" not in row

@@ -86,7 +86,6 @@ class Shift:
         assert not unknown, f"{command.text}: nothing is known of {unknown}"
         given = filled(command.text, self.known)
         code, self.said = await _run(given, self.config)
-        print(given, code, self.said[:1500], flush=True)
         told = f"{command.runbook}, {command.section}: $ {given}\nends with {code}:\n{self.said[:_QUOTED]}"
         if code != command.code:
             return f"it must end with {command.code}. {told}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wikimirror.settings import EventStreamsSettings, Fault, InvalidSettings, Settings, load, require_runnable
+from wikimirror.wire import CAPTURE
 
 PUBLIC = {"sources.public.type": "eventstreams"}
 
@@ -129,6 +130,11 @@ def test_a_name_that_no_variable_could_bear_is_a_fault(name: str) -> None:
     (found,) = faults({f"sources.{name}.type": "eventstreams"})
     assert (found.key, found.value, found.source) == (f"sources.{name}", "", "flag")
     assert found.rule == "must be a name of at most 63 of a-z, 0-9 and single underscores between them"
+
+
+def test_no_source_is_called_as_captures_are() -> None:
+    (found,) = faults({f"sources.{CAPTURE}.type": "eventstreams"})
+    assert found.rule == "must be another name: this one is that of recorded captures"
 
 
 @pytest.mark.parametrize(

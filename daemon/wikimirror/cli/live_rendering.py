@@ -96,7 +96,7 @@ def render_status(report: StatusReport, console: Console) -> None:
     console.print(
         grid(
             [
-                ("pages", f"about {report.pages:,}"),
+                ("pages", "–" if report.pages is None else f"about {report.pages:,}"),
                 ("set aside", counts(report.dead_letters) or "none"),
                 ("open gaps", shown(report.gaps_open)),
                 ("to be read again", counts(report.reconcile_open) or "none"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -13,6 +12,9 @@ from wikimirror.cli import options
 from wikimirror.cli.live_rendering import duration
 from wikimirror.cli.output import give, listing
 from wikimirror.ops.operation_reports import OperationRow, OperationsReport
+
+_MOST: Final = 10
+"""Values of a list that are told one by one."""
 
 
 def operations(
@@ -26,7 +28,10 @@ def operations(
     schema: options.Schema = None,
     as_json: options.Json = False,
 ) -> None:
-    """List who gave which command that writes, when, and what came of it, the newest first. Reads Postgres only."""
+    """List who gave which command that writes, when, and what came of it, the newest first. Reads Postgres only.
+
+    --json tells all that was noted, such as the numbers of the letters discarded.
+    """
     from wikimirror import app
 
     settings = app.settings_from(config, {"postgres.url": postgres, "postgres.schema": schema})
@@ -51,8 +56,32 @@ def _row(operation: OperationRow) -> tuple[object, ...]:
 
 
 def _told(values: Mapping[str, Any]) -> str:
-    """`name=value`, a space between them; what is more than one value as JSON."""
-    return " ".join(
-        f"{name}={value if isinstance(value, (str, int, float)) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in values.items()
-    )
+    """`name value`, a comma between them. What was not, and all of a long list, is for --json."""
+    said = {name: _said(value) for name, value in values.items()}
+    return ", ".join(f"{name} {text}".rstrip() for name, text in said.items() if text is not None)
+
+
+def _said(value: Any) -> str | None:
+    match value:
+        case None | False | 0:
+            return None
+        case True:
+            return ""
+        case int():
+            return f"{value:,}"
+        case Mapping():
+            counts = {name: total for name, each in value.items() if (total := _total(each))}
+            return " + ".join(f"{name} {total:,}" for name, total in counts.items()) or None
+        case list() if len(value) > _MOST or any(isinstance(each, (dict, list)) for each in value):
+            return f"({len(value)})"
+        case list():
+            return " ".join(map(str, value)) or None
+        case _:
+            return str(value)
+
+
+def _total(counted: Any) -> int:
+    """A count, or the sum of what was counted by further names."""
+    if isinstance(counted, Mapping):
+        return sum(map(_total, counted.values()))
+    return counted if isinstance(counted, int) else 0

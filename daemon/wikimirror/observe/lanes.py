@@ -257,9 +257,9 @@ def _evidence(samples: Sequence[Sample]) -> Evidence:
         samples=len(samples),
         position_from=first.position.offset,
         position_to=last.position.offset,
-        read_per_second=_rate([each.reached for each in samples], seconds),
-        applied_per_second=_rate([each.position.offset for each in samples], seconds),
-        inflow_per_second=_rate([each.end for each in samples], seconds),
+        read_per_second=_rate([(each.at, each.reached) for each in samples]),
+        applied_per_second=_rate([(each.at, each.position.offset) for each in samples]),
+        inflow_per_second=_rate([(each.at, each.end) for each in samples if each.end is not None]),
         apply_share=_share(after.applying - before.applying, seconds),
         decode_share=_share(after.decoding - before.decoding, seconds),
         source_share=_share(after.waiting - before.waiting, seconds),
@@ -273,12 +273,12 @@ def _evidence(samples: Sequence[Sample]) -> Evidence:
     )
 
 
-def _rate(offsets: Sequence[int | None], seconds: float) -> float | None:
-    """Offsets a second; None where they are not all told, or went down, as where a source numbers anew."""
-    told = [offset for offset in offsets if offset is not None]
-    if seconds <= 0 or len(told) < len(offsets) or any(latter < former for former, latter in pairwise(told)):
+def _rate(offsets: Sequence[tuple[float, int]]) -> float | None:
+    """Offsets a second; None where fewer than two are told, or they went down, as where a source numbers anew."""
+    if not offsets or any(latter < former for (_, former), (_, latter) in pairwise(offsets)):
         return None
-    return (told[-1] - told[0]) / seconds
+    (begin, first), (end, last) = offsets[0], offsets[-1]
+    return (last - first) / (end - begin) if end > begin else None
 
 
 def _share(spent: float, seconds: float) -> float | None:

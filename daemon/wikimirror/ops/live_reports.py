@@ -90,8 +90,8 @@ class StatusReport:
     dead_letters: dict[str, int]
     gaps_open: int
     reconcile_open: dict[str, int]
-    pages: int
-    """About as many, as Postgres estimates."""
+    pages: int | None
+    """About as many, as Postgres estimates; None: not known, for somebody has locked the table."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
+from wikimirror.errors import DatabaseUnavailable
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.lanes import GONE, NotedLane, read_lanes
@@ -25,11 +26,8 @@ _LEASES: Final = """
 SELECT source, holder, epoch, acquired_at, renewed_at, expires_at, expires_at > now() AS held
 FROM lease ORDER BY source
 """
-# As many as Postgres estimates; a table that it never looked at is new, and is counted as far as that is quick.
-_PAGES: Final = """
-SELECT CASE WHEN reltuples >= 0 THEN reltuples::bigint ELSE (SELECT count(*) FROM (SELECT FROM page LIMIT 100000) p) END
-FROM pg_class WHERE oid = to_regclass('page')
-"""
+_ESTIMATE: Final = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('page')"
+_COUNT: Final = "SELECT count(*) FROM (SELECT FROM page LIMIT 100000) p"
 
 
 async def status(session: Session) -> StatusReport:
@@ -39,7 +37,7 @@ async def status(session: Session) -> StatusReport:
         told = {noted.lane: noted for noted in await read_lanes(session)}
         leases = [LeaseStatus(**dict(row)) for row in await session.fetch(_LEASES)]
         members = [_member(noted) for noted in await read_members(session)]
-        pages = await session.fetchval(_PAGES)
+    pages = await _pages(session)
     backlog = await read_backlog(session)
     return StatusReport(
         lanes=[_lane(row, told.get(Lane(row["source"], row["topic"], row["partition"]))) for row in rows],
@@ -51,6 +49,23 @@ async def status(session: Session) -> StatusReport:
         reconcile_open=dict(backlog.reconcile_open),
         pages=pages,
     )
+
+
+async def _pages(session: Session) -> int | None:
+    """As many as Postgres estimates; a table that it never looked at is new, and is counted as far as that is quick.
+
+    None: somebody has locked it, which must not keep the rest from being told.
+    """
+    async with session.transaction():
+        estimate: int = await session.fetchval(_ESTIMATE)
+    if estimate >= 0:
+        return estimate
+    try:
+        async with session.transaction():
+            counted: int = await session.fetchval(_COUNT)
+    except DatabaseUnavailable:
+        return None
+    return counted
 
 
 def _lane(row: dict[str, Any], noted: NotedLane | None) -> LaneStatus:

@@ -23,6 +23,8 @@ _ATOM: Final = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+"
 _MAIL: Final = re.compile(rf"(?:mailto:)?{_ATOM}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
 _LONGEST_NAME: Final = 63
 """Postgres's own limit for names."""
+_CAPTURE: Final = "capture"
+"""`wire.CAPTURE`, which is not to be imported from here; a test compares."""
 _GREATEST_PORT: Final = 65535
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 """Of SASL, as brokers name it."""
@@ -142,6 +144,8 @@ def check_source_name(value: str) -> str:
     """A name that is a key in TOML and, between double underscores, a part of an environment variable."""
     if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", value) is None or len(value) > _LONGEST_NAME:
         raise ValueError("must be a name of at most 63 of a-z, 0-9 and single underscores between them")
+    if value == _CAPTURE:
+        raise ValueError("must be another name: this one is that of recorded captures")
     return value
 
 
