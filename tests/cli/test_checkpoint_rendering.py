@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wikimirror.cli.checkpoint_rendering import question, render_checkpoints, render_gaps, render_move
 from wikimirror.cli.purge import render_purge
-from wikimirror.ops.checkpoint_reports import (
+from wikimirror.ops.checkpoints.reports import (
     CheckpointRow,
     CheckpointsReport,
     Direction,

@@ -18,7 +18,7 @@ from tests.statements import run as run_sql
 from tests.wire.records import revision
 from wikimirror.cli.dead_letter_rendering import question, render_discard, render_letter, render_letters, render_redrive
 from wikimirror.mirror.letters import Letter
-from wikimirror.ops.dead_letter_reports import (
+from wikimirror.ops.letters.reports import (
     DiscardReport,
     LetterReport,
     LettersReport,

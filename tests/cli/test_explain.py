@@ -15,7 +15,7 @@ from wikimirror.cli.explain import render_explain
 from wikimirror.cli.program import program
 from wikimirror.mirror.connect import Session
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops.explain_reports import Cause, ExplainReport, Explanation, WaitsForPerson
+from wikimirror.ops.explaining.reports import Cause, ExplainReport, Explanation, WaitsForPerson
 
 NARROW = 80
 LOCKS = Explanation(

@@ -78,10 +78,10 @@ async def test_how_a_command_failed_is_told_by_kind_and_never_in_words(
 
 
 async def test_an_operation_whose_session_is_cut_off_is_noted_all_the_same(database_url: str, session: Session) -> None:
-    async with operating(Settings(), Place(database_url, embedded=False), "a command", {}, dry_run=True):
-        async with session.transaction():
-            ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
-            assert await session.fetchval(ended, "wikimirror operation") == 2
+    place = Place(database_url, embedded=False)
+    async with operating(Settings(), place, "a command", {}, dry_run=True), session.transaction():
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1"
+        assert await session.fetchval(ended, "wikimirror operation") == 2
     assert await rows(session, TOLD) == [("a command", True, "done", False)]
 
 

@@ -123,3 +123,13 @@ async def test_where_not_even_hiding_is_possible_the_letter_says_so(session: Ses
     await lane.read(timeless(of_page(page_change("delete"))))
     assert await rows(session, TOLD) == [("bad_value", True, False, True)]
     assert await waiting(session) == set()
+
+
+async def test_a_change_of_which_only_the_hiding_can_be_written_asks_for_the_rest(session: Session) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    result = await lane.apply(edit(2, 10, comment="a \x00", flags=(True, False, True)))
+    assert (result.applied.total(), result.set_aside.total()) == (1, 0)
+    assert await value(session, "SELECT editor_visible FROM revision WHERE rev_id = 2") is False
+    assert (1, 0, "set_aside") in await waiting(session)
+    assert await value(session, "SELECT state FROM page") == "live"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -32,12 +33,16 @@ NOTHING = dict.fromkeys(KEYS, TableDifference())
 
 
 async def tables(session: Session) -> dict[str, dict[str, str]]:
-    """Every row as text, by table and key. When a reconcile row was opened differs between two runs, and says nothing."""
-    return {
-        table: {key: row for key, row in await rows(session, f"SELECT {key}::text, {said}::text FROM {table} t")}
-        for table, key in KEYS.items()
-        for said in [key if table == "reconcile" else "t"]
-    }
+    """Every row as text, by table and key. When a reconcile row was opened differs between two runs."""
+    found = {}
+    for table, key in KEYS.items():
+        said = key if table == "reconcile" else "t"
+        found[table] = dict(pairs(await rows(session, f"SELECT {key}::text, {said}::text FROM {table} t")))
+    return found
+
+
+def pairs(found: list[tuple[Any, ...]]) -> Iterator[tuple[str, str]]:
+    yield from ((key, row) for key, row in found)
 
 
 def between(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> dict[str, TableDifference]:

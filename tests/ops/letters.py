@@ -15,10 +15,10 @@ from wikimirror.errors import ConfigurationError
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.letters import Filter
 from wikimirror.model import Coordinates, Lane, Lost, Record
-from wikimirror.ops import dead_letters
-from wikimirror.ops.dead_letter_reports import RedriveReport
-from wikimirror.ops.dead_letters import Redrive
-from wikimirror.ops.letter_records import Records
+from wikimirror.ops.letters import work as dead_letters
+from wikimirror.ops.letters.records import Records
+from wikimirror.ops.letters.reports import RedriveReport
+from wikimirror.ops.letters.work import Redrive
 from wikimirror.ops.play import law_of
 from wikimirror.settings import ScopeSettings, Settings, load
 from wikimirror.sources.ranges import Bound, Done, Range

@@ -24,8 +24,8 @@ from wikimirror.mirror.leases import acquire, release
 from wikimirror.mirror.members import Member, note_members
 from wikimirror.mirror.positions_set import Setting, set_positions
 from wikimirror.model import Advance, Lane, Position
-from wikimirror.ops.checkpoints import checkpoints
-from wikimirror.ops.moving import Reach, Target, Wanted, move, plan
+from wikimirror.ops.checkpoints.listing import checkpoints
+from wikimirror.ops.checkpoints.moving import Reach, Target, Wanted, move, plan
 
 SEED, ACTIONS = 71, 1200
 TOPIC = "eqiad.mediawiki.page_change.v1"

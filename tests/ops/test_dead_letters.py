@@ -29,8 +29,8 @@ from wikimirror.errors import DatabaseUnavailable, SourceRefused, SourceUnavaila
 from wikimirror.mirror.connect import Limits, Session, connect
 from wikimirror.mirror.letters import Filter
 from wikimirror.model import MICROSECONDS
-from wikimirror.ops import dead_letters
-from wikimirror.ops.dead_letters import discard, list_letters, plan_discard, show_letter, traces
+from wikimirror.ops.letters import work as dead_letters
+from wikimirror.ops.letters.work import discard, list_letters, plan_discard, show_letter, traces
 
 BROKEN = b'{"meta": {"stream": "mediawiki.page_change.v1"}, "page_change_kind": "edit", "wiki_id": '
 

@@ -27,8 +27,8 @@ from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.embedded import EmbeddedPostgres
 from wikimirror.mirror.facts import read_facts
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops.explain import explain
-from wikimirror.ops.explain_reports import Cause, ExplainReport, Explanation
+from wikimirror.ops.explaining.look import explain
+from wikimirror.ops.explaining.reports import Cause, ExplainReport, Explanation
 from wikimirror.settings import Settings
 
 SEED, ACTIONS = 51, 3000

@@ -36,10 +36,10 @@ from wikimirror.mirror.facts import Facts, Gaps, Letters, Positioned, Reconcile,
 from wikimirror.observe.health import Now, judge
 from wikimirror.observe.runbooks import Runbook
 from wikimirror.observe.vitals import Waiting
-from wikimirror.ops.cases import Thresholds
-from wikimirror.ops.explain_reports import Cause, ExplainReport, Explanation
-from wikimirror.ops.explaining import explain, unreachable
-from wikimirror.ops.for_a_person import remarks, waits_for_person
+from wikimirror.ops.explaining.cases import Thresholds
+from wikimirror.ops.explaining.for_a_person import remarks, waits_for_person
+from wikimirror.ops.explaining.judging import explain, unreachable
+from wikimirror.ops.explaining.reports import Cause, ExplainReport, Explanation
 
 USUAL = Thresholds()
 FROZEN = {"leases": [lease(held=False, left=-12.0)], "members": [member(unseen=20.0)]}

@@ -20,9 +20,9 @@ from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.gaps import open_gaps
 from wikimirror.mirror.replays import ReplayState, begin_replay, resume_replay
 from wikimirror.model import Coordinates, Lane, Lost, Position, Record
-from wikimirror.ops import range_reading
-from wikimirror.ops.range_reading import Reading
-from wikimirror.ops.replay import Outcome, ranges_of, stretches_of, work_off
+from wikimirror.ops.replaying import reading as range_reading
+from wikimirror.ops.replaying.reading import Reading
+from wikimirror.ops.replaying.work import Outcome, ranges_of, stretches_of, work_off
 from wikimirror.ops.reports import no_progress
 from wikimirror.pipeline.narrowing import Narrowing
 from wikimirror.rehearsal import day_to_ndjson, simulate_day

@@ -11,8 +11,8 @@ from wikimirror.errors import ConfigurationError, Refused
 from wikimirror.mirror.gaps import Gap
 from wikimirror.model import MICROSECONDS, Lane, Position
 from wikimirror.ops.bounds import bound_of
-from wikimirror.ops.replay_aim import aim_of, require_something
-from wikimirror.ops.replay_asked import Asked
+from wikimirror.ops.replaying.aim import aim_of, require_something
+from wikimirror.ops.replaying.asked import Asked
 from wikimirror.sources.ranges import Bound, Range
 
 NOW = 1_800_000_000 * MICROSECONDS

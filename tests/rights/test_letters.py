@@ -14,7 +14,7 @@ from tests.wire.records import Json
 from wikimirror.errors import DatabaseRefused
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.letters import Filter
-from wikimirror.ops.dead_letters import discard, list_letters, plan_discard, show_letter
+from wikimirror.ops.letters.work import discard, list_letters, plan_discard, show_letter
 
 BROKEN = b"{"
 

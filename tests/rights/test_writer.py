@@ -16,7 +16,19 @@ from tests.rights.conftest import AsUser, Mirrored
 from tests.rights.day import SEED
 from wikimirror.errors import DatabaseRefused
 from wikimirror.merge.law import Law
-from wikimirror.mirror import backlog, books, checkpoints, corrections, dead_letters, gaps, leases, load, members, store
+from wikimirror.mirror import (
+    backlog,
+    books,
+    checkpoints,
+    corrections,
+    dead_letters,
+    gaps,
+    lanes,
+    leases,
+    load,
+    members,
+    store,
+)
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.roles import WRITER_TABLES
 from wikimirror.model import Batch, Lost, Position
@@ -57,7 +69,7 @@ async def test_every_record_is_accounted_for_and_the_second_time_nothing_is_appl
 async def test_the_day_filled_every_book_that_the_writer_keeps(mirrored: Mirrored, as_user: AsUser) -> None:
     async with await as_user("writer") as session, session.transaction():
         # Revisions that change pages are for the histories below; gaps, leases and members are for a live source.
-        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease", "member"}:
+        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease", "member", "lane"}:
             assert await session.fetchval(f"SELECT count(*) FROM {table}") > 0, table
         assert await session.fetchval("SELECT count(*) FROM dead_letter") == mirrored.arriving.set_aside
         assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
@@ -90,6 +102,9 @@ async def _live(session: Session, writer: Writer) -> None:
     async with session.transaction():
         assert len(await members.read_members(session)) == 1
     await members.leave(session, "me")
+    await lanes.note_lanes(session, "me", ())
+    async with session.transaction():
+        assert await lanes.read_lanes(session) == []
     await checkpoints.read_positions(session, [writer.lane])
     assert not await checkpoints.took_place(session, Batch(advances=(), entries=[]))
     assert (await backlog.read_backlog(session)).gaps_open == 1
@@ -111,6 +126,7 @@ def _statements() -> Iterator[tuple[str, str]]:
         gaps,
         leases,
         load,
+        lanes,
         members,
         store,
     )

@@ -47,7 +47,8 @@ async def test_records_that_kafka_deleted_before_they_were_read_are_filled_in_fr
             ((gap, since),) = await until(database_url, "SELECT gap_id, from_position FROM gap")
             assert since == position
             await world.durable()
-            async with opened("WikimirrorGapOpen", config, {"ID": gap, "FILE": capture}) as shift:
+            known = {"ID": gap, "FILE": capture, "UNTIL": datetime.now(UTC).isoformat()}
+            async with opened("WikimirrorGapOpen", config, known) as shift:
                 await shift.rest("Diagnosis")
                 await shift.rest("Mitigation")
                 await shift.rest("Verify recovery")

@@ -12,12 +12,12 @@ from wikimirror.app.running import run_to_end
 from wikimirror.errors import ConfigurationError, Refused
 from wikimirror.mirror.replays import REPLAY_PREFIX
 from wikimirror.model import Lane, Position
-from wikimirror.ops import checkpoints as ops_checkpoints
 from wikimirror.ops import gaps as ops_gaps
-from wikimirror.ops import moving
 from wikimirror.ops import operations as ops_operations
-from wikimirror.ops.checkpoint_reports import CheckpointsReport, Direction, GapsReport, MoveReport
-from wikimirror.ops.moving import Planned, Reach, Wanted
+from wikimirror.ops.checkpoints import listing as ops_checkpoints
+from wikimirror.ops.checkpoints import moving
+from wikimirror.ops.checkpoints.moving import Planned, Reach, Wanted
+from wikimirror.ops.checkpoints.reports import CheckpointsReport, Direction, GapsReport, MoveReport
 from wikimirror.ops.operation_reports import OperationsReport
 from wikimirror.settings import EventStreamsSettings, Settings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from wikimirror.app.places import reading
 from wikimirror.app.running import run_to_end
 from wikimirror.errors import DatabaseRefused, DatabaseUnavailable
-from wikimirror.ops import explain as ops_explain
-from wikimirror.ops.explain_reports import ExplainReport
+from wikimirror.ops.explaining import look as ops_explain
+from wikimirror.ops.explaining.reports import ExplainReport
 from wikimirror.settings import Settings
 
 

@@ -12,9 +12,9 @@ from wikimirror.app.ranges import range_source
 from wikimirror.app.running import now, run_to_end
 from wikimirror.errors import Refused
 from wikimirror.mirror.letters import Filter
-from wikimirror.ops import dead_letters as ops_letters
-from wikimirror.ops.dead_letter_reports import DiscardReport, LetterReport, LettersReport, RedriveReport
-from wikimirror.ops.letter_records import Records
+from wikimirror.ops.letters import work as ops_letters
+from wikimirror.ops.letters.records import Records
+from wikimirror.ops.letters.reports import DiscardReport, LetterReport, LettersReport, RedriveReport
 from wikimirror.ops.play import law_of
 from wikimirror.ops.reports import OnProgress
 from wikimirror.settings import Settings

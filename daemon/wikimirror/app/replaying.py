@@ -20,13 +20,13 @@ from wikimirror.mirror.leases import new_holder
 from wikimirror.mirror.replays import Replay, begin_replay, find_replay, resume_replay
 from wikimirror.mirror.shadow import shadow_of
 from wikimirror.model import Lane
-from wikimirror.ops import replay as ops_replay
-from wikimirror.ops import replays as ops_replays
 from wikimirror.ops.play import law_of, scope_of
-from wikimirror.ops.range_reading import Reading
-from wikimirror.ops.replay_aim import aim_of, require_something
-from wikimirror.ops.replay_asked import Asked
-from wikimirror.ops.replay_reports import ReplayReport, ReplaysReport
+from wikimirror.ops.replaying import listing as ops_replays
+from wikimirror.ops.replaying import work as ops_replay
+from wikimirror.ops.replaying.aim import aim_of, require_something
+from wikimirror.ops.replaying.asked import Asked
+from wikimirror.ops.replaying.reading import Reading
+from wikimirror.ops.replaying.reports import ReplayReport, ReplaysReport
 from wikimirror.ops.reports import OnProgress
 from wikimirror.settings import KafkaSettings, Settings
 from wikimirror.sources.ranges import Range, RangeSource

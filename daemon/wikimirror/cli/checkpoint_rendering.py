@@ -10,7 +10,7 @@ from rich.text import Text
 
 from wikimirror.cli.live_rendering import duration
 from wikimirror.cli.output import clean, listing, plural, shown
-from wikimirror.ops.checkpoint_reports import (
+from wikimirror.ops.checkpoints.reports import (
     CheckpointRow,
     CheckpointsReport,
     Direction,

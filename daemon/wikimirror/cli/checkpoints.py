@@ -14,7 +14,7 @@ from wikimirror.cli.output import give, stderr
 from wikimirror.settings import parse_duration
 
 if TYPE_CHECKING:
-    from wikimirror.ops.moving import Target
+    from wikimirror.ops.checkpoints.moving import Target
     from wikimirror.settings import Settings
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -134,7 +134,7 @@ def _move(
     as_json: bool,
 ) -> None:
     from wikimirror import app
-    from wikimirror.ops.moving import Wanted
+    from wikimirror.ops.checkpoints.moving import Wanted
 
     only_back = command == "checkpoints rewind"
     wanted = Wanted(arguments["source"], arguments["topic"], arguments["partition"], target, only_back)
@@ -153,7 +153,7 @@ def _target(to: str) -> Target:
     """What --to says."""
     from wikimirror.app.running import now
     from wikimirror.ops.bounds import bound_of
-    from wikimirror.ops.moving import Target
+    from wikimirror.ops.checkpoints.moving import Target
 
     bound = bound_of(to, now())
     return Target(offset=bound.offset, time=bound.time)
@@ -161,7 +161,7 @@ def _target(to: str) -> Target:
 
 def _back(by: str) -> Target:
     """What --by says."""
-    from wikimirror.ops.moving import Target
+    from wikimirror.ops.checkpoints.moving import Target
 
     try:
         return Target(back=parse_duration(by) // _MICROSECOND)

@@ -12,7 +12,7 @@ from wikimirror.cli.output import clean, counts, grid, plural, shown, stderr
 
 if TYPE_CHECKING:
     from wikimirror.mirror.letters import Letter
-    from wikimirror.ops.dead_letter_reports import DiscardReport, LetterReport, LettersReport, Redriven, RedriveReport
+    from wikimirror.ops.letters.reports import DiscardReport, LetterReport, LettersReport, Redriven, RedriveReport
 
 _SHOWN: Final = 1000
 _PLANNED: Final = 20

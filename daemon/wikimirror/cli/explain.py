@@ -13,7 +13,7 @@ from wikimirror.cli import options
 from wikimirror.cli.live_rendering import duration
 from wikimirror.cli.output import clean, counts, give, grid, plural
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops.explain_reports import Cause, ExplainReport, Explanation, WaitsForPerson
+from wikimirror.ops.explaining.reports import Cause, ExplainReport, Explanation, WaitsForPerson
 
 _LANES_NAMED: Final = 4
 _AGO: Final = "_seconds_ago"

@@ -79,13 +79,14 @@ FACTS: Final[Mapping[str, Facts]] = {
         touches="the mirror, dead_letter, operation; it reads the source where a letter has no payload. No lane moves.",
         beside="safe: an old record cannot undo a newer one. --dry-run tells what each would do, and changes no row.",
         undo="none is needed: a record that is stale alters nothing, and one that fails again stays set aside.",
+        one="failed, or a record could not be had",
         three="a letter still fails",
         writes=True,
     ),
     "dead-letters discard": Facts(
         touches="dead_letter and operation. The mirror's tables stay as they are.",
         beside="safe. --dry-run tells which letters would go.",
-        undo="read the record again with replay, by the offset that dead-letters show tells, while the source has it.",
+        undo="read the record again with replay, by what operations keeps of it, while the source has it.",
         writes=True,
     ),
     "replay": Facts(
@@ -114,7 +115,7 @@ FACTS: Final[Mapping[str, Facts]] = {
     "purge": Facts(
         touches="every table that holds something of the wiki, and operation. It deletes.",
         beside="safe once the wiki is out of scope.wikis and the daemon was restarted; refused before.",
-        undo="put the wiki back into scope.wikis, restart, and replay what the source still has. The rest is gone.",
+        undo="none. Before the wiki is mirrored again, read docs/scope.md: what held its removals is gone too.",
         three="rows of the wiki came back meanwhile: a daemon still has it in scope",
         writes=True,
         settings=("scope.wikis",),

@@ -14,7 +14,7 @@ from wikimirror.cli.output import give, stderr
 from wikimirror.cli.progress import progress
 from wikimirror.cli.replay_rendering import render_replay, render_replays
 from wikimirror.model import Kind
-from wikimirror.ops.replay_asked import RATE, Asked
+from wikimirror.ops.replaying.asked import RATE, Asked
 
 _OF_A_NEW_ONE: Final = (
     "--resume goes on with a replay as it was asked for: say --rate and --file beside it, nothing else"

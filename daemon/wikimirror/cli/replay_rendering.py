@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from wikimirror.cli.output import counts, grid, listing, plural, shown
-from wikimirror.ops.replay_reports import ReplayReport, ReplayRow, ReplaysReport
+from wikimirror.ops.replaying.reports import ReplayReport, ReplayRow, ReplaysReport
 
 _NOT_FILLED = "The gap stays open: nothing was read, or not all of it."
 

@@ -59,6 +59,8 @@ class Applied:
     """By reason."""
     changed: list[Entry] = field(default_factory=list)
     """Those counted in `applied`, for measuring how fresh they are."""
+    stripped: set[PageKey] = field(default_factory=set)
+    """Pages of changes of which only what they take away could be written."""
 
     def add(self, other: Applied) -> None:
         """Count another batch's in. Its `changed` are left out: a sum over many batches must not hold their records."""
@@ -70,6 +72,7 @@ class Applied:
         """Take in another part of the same batch, `changed` and all."""
         self.add(other)
         self.changed += other.changed
+        self.stripped |= other.stripped
 
 
 Also: TypeAlias = Callable[[Applied], Awaitable[None]]
@@ -154,6 +157,7 @@ class Applier:
             await self._halve(batch.entries, now, result, letters)
         elif batch.entries:
             result.join(await self._write(batch.entries, now))
+        await ask_for(self.session, result.stripped)
         if letters:
             if self._breaker is not None:
                 self._breaker.judge(batch.order, [letter.record.at for letter in letters])
@@ -200,6 +204,8 @@ class Applier:
             entry = entries[0]
             bare = bare_retraction(entry.change)
             if bare is not None and bare != entry.change:
+                # What it takes away must not wait; the rest of it is asked for.
+                result.stripped.add(entry.change.page)
                 await self._halve([Entry(entry.record, bare)], now, result, letters)
             else:
                 letters.append(_refused_by_postgres(entry, error))

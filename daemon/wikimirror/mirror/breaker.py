@@ -53,8 +53,8 @@ class Breaker:
     def judge(self, order: Sequence[Coordinates], set_aside: Collection[Coordinates]) -> None:
         """Count a batch that is about to become durable. Raises TooManySetAside where it must not.
 
-        `order`: all its records in reading order; `set_aside` are objects of it, for a frame that cannot be read may bear
-        the coordinates of its neighbour. It may be judged more than once before it is settled.
+        `order`: all its records in reading order; `set_aside` are objects of it, for a frame that cannot be read may
+        bear the coordinates of its neighbour. It may be judged more than once before it is settled.
         """
         run = longest = self._run
         if set_aside:

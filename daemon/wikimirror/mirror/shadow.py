@@ -2,8 +2,8 @@
 
 So a dry run tells what would be written by doing it, in a place where nobody sees it. Temporary tables of the same
 names come before the real ones in the search path; rows are copied into them before each batch needs them. All of it is
-one transaction with one snapshot, which no lock of a real row belongs to and which ends by rolling back. While it lasts,
-Postgres keeps the old versions of rows that others change.
+one transaction with one snapshot, which locks no real row and ends by rolling back. While it lasts, Postgres keeps the
+old versions of rows that others change. Triggers that somebody put on the tables are not copied.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Shadow:
         for table in _DELETED_FROM:
             columns = _names(_KEYS[table])
             await run(
-                f"CREATE TEMPORARY TABLE copied_{table} ON COMMIT DROP AS SELECT {columns} FROM {real}.{table} WITH NO DATA"  # noqa: S608  # constants and quoted
+                f"CREATE TEMPORARY TABLE copied_{table} ON COMMIT DROP AS"  # noqa: S608  # constants and quoted
+                f" SELECT {columns} FROM {real}.{table} WITH NO DATA"
             )
             await run(f"ALTER TABLE copied_{table} ADD PRIMARY KEY ({columns})")
         # A text is not copied: null stands for the one that is there.
@@ -178,7 +179,9 @@ def _once(table: str, rows: str, copied: str = "r.*", override: str = "") -> str
     key = _KEYS[table]
     listed = ", ".join(f'r."{column}"' for column in key)
     return f"""
-        WITH new AS (INSERT INTO copied_{table} SELECT {listed} FROM @{table} r {rows} ON CONFLICT DO NOTHING RETURNING *)
+        WITH new AS (
+            INSERT INTO copied_{table} SELECT {listed} FROM @{table} r {rows} ON CONFLICT DO NOTHING RETURNING *
+        )
         INSERT INTO {table} {override} SELECT {copied} FROM @{table} r JOIN new n ON {_same("r", "n", key)}
         ON CONFLICT DO NOTHING
         """  # noqa: S608  # constants
@@ -197,15 +200,16 @@ _RELATED: Final = f"""
 SELECT r.wiki_id, r.page_id FROM @revision r {_REVISION} WHERE r.page_id IS NOT NULL
 UNION SELECT r.wiki_id, r.page_id FROM @revision_page r {_REVISION}
 """  # noqa: S608
-_NAMED_FOR: Final = f"""
+_NAMED_FOR: Final = """
 INSERT INTO revision_page SELECT o.* FROM @revision_page o
-WHERE (o.wiki_id, o.rev_id) IN (SELECT r.wiki_id, r.rev_id FROM @revision_page r {{0}})
+WHERE (o.wiki_id, o.rev_id) IN (SELECT r.wiki_id, r.rev_id FROM @revision_page r {0})
 ON CONFLICT DO NOTHING
-"""  # noqa: S608
+"""
 _OTHERS: Final = f"""
 INSERT INTO {{0}} SELECT o.* FROM @{{0}} o
 WHERE (o.wiki_id, o.{{1}}) IN (
-    SELECT n.wiki_id, n.{{1}} FROM @revision_page r {_PAGE} JOIN @revision_page n ON n.wiki_id = r.wiki_id AND n.rev_id = r.rev_id)
+    SELECT n.wiki_id, n.{{1}} FROM @revision_page r {_PAGE}
+    JOIN @revision_page n ON n.wiki_id = r.wiki_id AND n.rev_id = r.rev_id)
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 _BY_PAGE: Final = (

@@ -6,7 +6,7 @@ from typing import Final
 
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.gaps import count_open
-from wikimirror.ops.checkpoint_reports import GapRow, GapsReport
+from wikimirror.ops.checkpoints.reports import GapRow, GapsReport
 
 _GAPS: Final = """
 SELECT gap_id, source, topic, partition, from_position, to_position, from_time, to_time, reason, opened_at, closed_at,

@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 from wikimirror.mirror.facts import Facts, LaneTold, LeaseTold, MemberTold
 from wikimirror.observe.health import State
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops import blame_words as say
-from wikimirror.ops.blame import RULES, Finding, blame, retention
-from wikimirror.ops.cases import Case, Thresholds
-from wikimirror.ops.explain_reports import Cause, Explanation
+from wikimirror.ops.explaining import words as say
+from wikimirror.ops.explaining.blame import RULES, Finding, blame, retention
+from wikimirror.ops.explaining.cases import Case, Thresholds
+from wikimirror.ops.explaining.reports import Cause, Explanation
 
 _CAUSES: Final = list(Cause)
 _RETENTION: Final = len(RULES) - 3

@@ -35,7 +35,8 @@ from wikimirror.mirror.letters import (
 )
 from wikimirror.mirror.shadow import shadow_of
 from wikimirror.model import Batch
-from wikimirror.ops.dead_letter_reports import (
+from wikimirror.ops.letters.records import Found, Records, Unavailable
+from wikimirror.ops.letters.reports import (
     DiscardReport,
     LetterReport,
     LettersReport,
@@ -43,7 +44,6 @@ from wikimirror.ops.dead_letter_reports import (
     Redriven,
     RedriveReport,
 )
-from wikimirror.ops.letter_records import Found, Records, Unavailable
 from wikimirror.ops.reports import OnProgress, no_progress
 from wikimirror.wire import CAPTURE
 

@@ -29,8 +29,8 @@ from wikimirror.mirror.replays import (
 )
 from wikimirror.mirror.shadow import Shadow
 from wikimirror.model import Batch, Lane, Position
-from wikimirror.ops.range_reading import RangeReader, Reading, Told
-from wikimirror.ops.replay_tally import Tally
+from wikimirror.ops.replaying.reading import RangeReader, Reading, Told
+from wikimirror.ops.replaying.tally import Tally
 from wikimirror.ops.reports import OnProgress
 from wikimirror.pipeline.writing import Connect
 from wikimirror.sources.ranges import Range

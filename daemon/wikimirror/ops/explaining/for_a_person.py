@@ -10,9 +10,9 @@ from typing import Final
 from wikimirror.mirror.activity import Server
 from wikimirror.mirror.facts import Facts, Gaps, Letters, Reconcile, ReplayTold
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops.blame_words import spoken
-from wikimirror.ops.cases import Thresholds
-from wikimirror.ops.explain_reports import WaitsForPerson
+from wikimirror.ops.explaining.cases import Thresholds
+from wikimirror.ops.explaining.reports import WaitsForPerson
+from wikimirror.ops.explaining.words import spoken
 
 _RECONCILE: Final = 'wikimirror sql "SELECT reason, count(*), min(opened_at) FROM reconcile GROUP BY reason"'
 _FEW: Final = 0.9

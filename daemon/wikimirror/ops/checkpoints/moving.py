@@ -18,8 +18,8 @@ from wikimirror.mirror.owners import Owner, read_owners
 from wikimirror.mirror.positions_set import SKIPPED, Setting, set_positions
 from wikimirror.mirror.stretches import Known, Stretch, published_of, read_known
 from wikimirror.model import MICROSECONDS, Lane, Lost, Position
-from wikimirror.ops.checkpoint_reports import Direction, LaneMove, MoveReport
-from wikimirror.ops.checkpoints import owner_row
+from wikimirror.ops.checkpoints.listing import owner_row
+from wikimirror.ops.checkpoints.reports import Direction, LaneMove, MoveReport
 
 Resolve = Callable[[Mapping[Lane, int]], Awaitable[Mapping[Lane, Position]]]
 """Asks a source for the position of each lane at a time in microseconds."""

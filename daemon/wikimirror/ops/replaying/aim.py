@@ -9,7 +9,7 @@ from wikimirror.errors import ConfigurationError, Refused
 from wikimirror.mirror.gaps import Gap
 from wikimirror.model import MICROSECONDS, Lane
 from wikimirror.ops.bounds import bound_of
-from wikimirror.ops.replay_asked import Asked
+from wikimirror.ops.replaying.asked import Asked
 from wikimirror.sources.ranges import Bound, Range
 from wikimirror.wire import CAPTURE
 

@@ -10,11 +10,11 @@ from wikimirror.mirror.activity import Server, read_server
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.facts import Facts, read_facts
 from wikimirror.observe.withhold import mask_secrets
-from wikimirror.ops.cases import Thresholds
-from wikimirror.ops.explain_reports import ExplainReport
-from wikimirror.ops.explaining import explain as explanations_of
-from wikimirror.ops.explaining import unreachable
-from wikimirror.ops.for_a_person import remarks, waits_for_person
+from wikimirror.ops.explaining.cases import Thresholds
+from wikimirror.ops.explaining.for_a_person import remarks, waits_for_person
+from wikimirror.ops.explaining.judging import explain as explanations_of
+from wikimirror.ops.explaining.judging import unreachable
+from wikimirror.ops.explaining.reports import ExplainReport
 
 _THRESHOLDS: Final = Thresholds()
 _NOTHING: Final = Facts([], [], [], [], [], [], [], [])

@@ -7,7 +7,7 @@ from typing import Any, Final
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.owners import Owner, read_owners
 from wikimirror.mirror.replays import REPLAY_PREFIX
-from wikimirror.ops.checkpoint_reports import CheckpointRow, CheckpointsReport, OwnerRow, ReplayPosition
+from wikimirror.ops.checkpoints.reports import CheckpointRow, CheckpointsReport, OwnerRow, ReplayPosition
 
 # Replays keep their positions in the same table, under a name of their own.
 _LANES: Final = f"""

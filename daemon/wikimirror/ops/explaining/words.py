@@ -9,7 +9,7 @@ from typing import Final
 from wikimirror.mirror.activity import Blocker, OurSession
 from wikimirror.mirror.facts import LaneTold, LeaseTold, MemberTold
 from wikimirror.observe.lanes import LaneState
-from wikimirror.ops.explain_reports import Cause
+from wikimirror.ops.explaining.reports import Cause
 
 BEHIND: Final = (LaneState.GROWING, LaneState.CATCHING_UP, LaneState.REWOUND)
 """States of a lane that gets on, and is behind."""

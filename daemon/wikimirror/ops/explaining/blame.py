@@ -14,9 +14,9 @@ from wikimirror.mirror.activity import Blocker, OurSession
 from wikimirror.observe.health import State
 from wikimirror.observe.lanes import LaneState
 from wikimirror.observe.runbooks import Runbook
-from wikimirror.ops import blame_words as say
-from wikimirror.ops.cases import Case, Wait, blocked_session, number, reason_of, wait_of
-from wikimirror.ops.explain_reports import Cause
+from wikimirror.ops.explaining import words as say
+from wikimirror.ops.explaining.cases import Case, Wait, blocked_session, number, reason_of, wait_of
+from wikimirror.ops.explaining.reports import Cause
 
 _NO_ROOM: Final = re.compile(r"\(53100\)|no space left|disk full|could not extend file", re.IGNORECASE)
 _LOCKED: Final = re.compile(r"\(55P03\)|lock timeout", re.IGNORECASE)

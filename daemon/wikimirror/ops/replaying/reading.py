@@ -16,7 +16,7 @@ from wikimirror.mirror.apply import Applied
 from wikimirror.mirror.checkpoints import Held
 from wikimirror.model import Batch, Lane, Lost, Position, Record
 from wikimirror.observe.logging import get_logger
-from wikimirror.ops.replay_tally import Tally
+from wikimirror.ops.replaying.tally import Tally
 from wikimirror.ops.reports import OnProgress
 from wikimirror.pipeline.assemble import Assembler
 from wikimirror.pipeline.narrowing import Narrowing

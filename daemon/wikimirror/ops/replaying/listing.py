@@ -10,8 +10,8 @@ from wikimirror.mirror.checkpoints import Held
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.replays import SEEN_WITHIN, Noted, ReplayState, Stretch, read_replays
 from wikimirror.model import Lane, Lost, Position
-from wikimirror.ops.replay import Outcome
-from wikimirror.ops.replay_reports import LostStretch, ReplayLane, ReplayReport, ReplayRow, ReplaysReport
+from wikimirror.ops.replaying.reports import LostStretch, ReplayLane, ReplayReport, ReplayRow, ReplaysReport
+from wikimirror.ops.replaying.work import Outcome
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Where each lane is, and moving that by hand."""

@@ -1,0 +1,1 @@
+"""What holds each source back: facts from Postgres, judged by a decision table, said in words."""

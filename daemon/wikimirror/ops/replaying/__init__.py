@@ -1,0 +1,1 @@
+"""Reading a range of a source again, beside the daemon."""
