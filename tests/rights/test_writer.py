@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tests.merge.statements import edit
+from tests.mirror.lanes import rows
 from tests.properties.budget import Budget
 from tests.properties.world import Writer, must_hold, readings, rounds, split
 from tests.rights.conftest import AsUser, Mirrored
@@ -23,15 +24,18 @@ from wikimirror.mirror import (
     corrections,
     dead_letters,
     gaps,
+    hiding,
     lanes,
     leases,
     load,
     members,
+    operations,
+    replays,
     store,
 )
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.roles import WRITER_TABLES
-from wikimirror.model import Batch, Lost, Position
+from wikimirror.model import Batch, Lost, PageKey, Position
 from wikimirror.ops.compare import compare
 
 _STATEMENT = re.compile(r"\s*(?:WITH|SELECT|INSERT|UPDATE|DELETE)\b")
@@ -68,8 +72,9 @@ async def test_every_record_is_accounted_for_and_the_second_time_nothing_is_appl
 
 async def test_the_day_filled_every_book_that_the_writer_keeps(mirrored: Mirrored, as_user: AsUser) -> None:
     async with await as_user("writer") as session, session.transaction():
-        # Revisions that change pages are for the histories below; gaps, leases and members are for a live source.
-        for table in WRITER_TABLES.keys() - {"revision_page", "gap", "lease", "member", "lane"}:
+        # Revisions that change pages are for the histories below; the others are for a live source and for commands.
+        others = {"revision_page", "gap", "lease", "member", "lane", "operation", "replay", "replay_lane"}
+        for table in WRITER_TABLES.keys() - others:
             assert await session.fetchval(f"SELECT count(*) FROM {table}") > 0, table
         assert await session.fetchval("SELECT count(*) FROM dead_letter") == mirrored.arriving.set_aside
         assert await session.fetch("SELECT * FROM correction_chain_breaks()") == []
@@ -87,6 +92,7 @@ async def test_every_statement_of_apply_is_permitted_to_the_writer(mirrored: Mir
             await writer.write([missing_parent])
         await must_hold(session, Law(), histories)
         await _live(session, writer)
+        await _on_call(session)
     assert {name for name, text in _statements() if text not in run} == set()
 
 
@@ -110,6 +116,27 @@ async def _live(session: Session, writer: Writer) -> None:
     assert (await backlog.read_backlog(session)).gaps_open == 1
 
 
+async def _on_call(session: Session) -> None:
+    """What commands do."""
+    number = await operations.begin_operation(session, who="me", command="replay", arguments={}, dry_run=False)
+    await operations.end_operation(session, number, operations.Result.DONE, {})
+    (gap_id,) = [row[0] for row in await rows(session, "SELECT gap_id FROM gap")]
+    assert await gaps.find_gap(session, gap_id) is not None
+    stretch = replays.Stretch("t", 0, 1, 0, 5, None)
+    begun = await replays.begin_replay(session, "live", [stretch], asked={}, holder="me", gap_id=gap_id)
+    await replays.leave_replay(session, begun, replays.ReplayState.INTERRUPTED)
+    begun = await replays.resume_replay(session, begun.replay_id, "me")
+    await replays.see_replay(session, begun)
+    async with session.transaction():
+        await replays.tell_replay(session, begun, 4, {}, list(begun.held))
+        assert await replays.count_running(session) == {"live": 1}
+        assert len(await replays.read_replays(session, 5)) == len(await operations.read_operations(session, limit=5))
+    assert await replays.finish_replay(session, begun, close=True)
+    assert await replays.find_replay(session, begun.replay_id) == ("live", {})
+    async with session.transaction():
+        await hiding.ask_for(session, [PageKey("xxwiki", 1)])
+
+
 async def test_an_auditor_counts_the_backlog_too(as_user: AsUser) -> None:
     async with await as_user("auditor") as session:
         assert sum((await backlog.read_backlog(session)).dead_letters.values()) > 0
@@ -124,10 +151,13 @@ def _statements() -> Iterator[tuple[str, str]]:
         corrections,
         dead_letters,
         gaps,
+        hiding,
         leases,
         load,
         lanes,
         members,
+        operations,
+        replays,
         store,
     )
     for module in modules:
