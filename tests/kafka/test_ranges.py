@@ -188,6 +188,25 @@ async def test_what_lies_before_the_log_is_told_as_lost_and_the_rest_is_read(kaf
     assert len(said) == 5
 
 
+async def test_by_time_too_what_may_have_been_deleted_of_the_range_is_told_as_lost(
+    kafka: str, make_topic: MakeTopic
+) -> None:
+    topic = await make_topic(2)
+    for partition in range(2):
+        await at_times(kafka, topic, 10, 20, 30, 40, 50, partition=partition)
+    await move_log_start(kafka, topic, 0, 3)
+    await move_log_start(kafka, topic, 1, 5)
+    source = ranges_of(kafka, topic)
+    items = await all_of(source, await resolved(source, instant(5), instant(45)))
+    assert [item.at[2:] for item in items if isinstance(item, Record)] == [(0, 3)]
+    assert sorted(item[:3] for item in items if isinstance(item, Lost)) == [
+        (lane(topic), Position(2), Position(3)),
+        (lane(topic, 1), Position(4), Position(5)),
+    ]
+    items = await all_of(source, await resolved(source, instant(41), instant(60), partitions=[0]))
+    assert [type(item) for item in items] == [Record, Done], "all of that is there"
+
+
 async def test_a_range_of_a_topic_that_was_made_anew_is_told_as_lost(kafka: str, make_topic: MakeTopic) -> None:
     topic = await make_topic(2)
     await send(kafka, topic, *[b"x"] * 5)

@@ -85,6 +85,12 @@ async def test_an_operation_whose_session_is_cut_off_is_noted_all_the_same(datab
     assert await rows(session, TOLD) == [("a command", True, "done", False)]
 
 
+async def test_one_that_is_paused_in_a_transaction_does_not_keep_its_locks_from_the_daemon(database_url: str) -> None:
+    place = Place(database_url, embedded=False)
+    async with operating(Settings(), place, "a command", {}) as operation, operation.session.transaction():
+        assert await operation.session.fetchval("SHOW idle_in_transaction_session_timeout") == "10s"
+
+
 def test_who_it_was_is_said_by_the_environment_or_by_user_and_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(OPERATOR, raising=False)
     assert "@" in operator()

@@ -10,8 +10,10 @@ from tests.merge.statements import WIKI, at, edit
 from tests.mirror.lanes import Written, everywhere, rows, value, waiting
 from tests.statements import run
 from tests.wire.records import page_change, visibility_change
+from wikimirror.errors import UnreadableRecord
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
+from wikimirror.model import Batch, Coordinates, Record, Unread
 
 TOLD = "SELECT reason, retracts, hidden, payload IS NULL FROM dead_letter"
 
@@ -133,3 +135,49 @@ async def test_a_change_of_which_only_the_hiding_can_be_written_asks_for_the_res
     assert await value(session, "SELECT editor_visible FROM revision WHERE rev_id = 2") is False
     assert (1, 0, "set_aside") in await waiting(session)
     assert await value(session, "SELECT state FROM page") == "live"
+
+
+def broken_deletion(received: int, published: int = 0) -> Batch:
+    """A retraction of page 1 that cannot be read, as it is read at some time."""
+    error = UnreadableRecord("bad_value", wiki_id=WIKI, page_id=1)
+    error.retracts = True
+    return Batch(
+        advances=(),
+        entries=[],
+        unread=[Unread(Record(Coordinates("test", "t", 0, 77), b"{}", received, published), error)],
+    )
+
+
+@pytest.mark.parametrize("published", [0, at(90), at(10**9)], ids=["no time", "its time", "a time to come"])
+async def test_read_again_it_hides_nothing_that_was_shown_since(session: Session, published: int) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    assert (await lane.applier.apply(broken_deletion(at(100), published))).set_aside == {"bad_value": 1}
+    await lane.apply(edit(9, 1000))
+    assert (await lane.applier.apply(broken_deletion(at(5000), published))).set_aside == {"bad_value": 1}
+    assert await rows(session, "SELECT state, rev_id FROM page") == [("live", 9)]
+    assert await rows(session, "SELECT hidden, seen FROM dead_letter") == [(True, 2)]
+    assert await value(session, "SELECT count(*) FROM correction") == 1
+
+
+async def test_a_producer_s_clock_that_is_ahead_hides_nothing_that_comes_after_it_was_read(session: Session) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    await lane.applier.apply(broken_deletion(at(100), published=at(10**9)))
+    assert await value(session, "SELECT state FROM page") == "deleted"
+    await lane.apply(edit(9, 1000))
+    assert await rows(session, "SELECT state, rev_id FROM page") == [("live", 9)]
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+async def test_a_frame_that_bears_its_coordinates_by_a_guess_does_not_make_anybody_forget_it(
+    session: Session, batches: int
+) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    (retraction,) = broken_deletion(at(100)).unread
+    guessed = Unread(Record(retraction.record.at, b"{", at(101)), UnreadableRecord("malformed"))
+    for unread in ([retraction, guessed],) if batches == 1 else ([retraction], [guessed]):
+        await lane.applier.apply(Batch(advances=(), entries=[], unread=unread))
+    assert await rows(session, "SELECT retracts, hidden FROM dead_letter") == [(True, True)]
+    assert (await read_backlog(session)).retractions_set_aside == 1

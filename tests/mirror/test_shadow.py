@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from tests.merge.statements import at, delete, edit
 from tests.mirror.lanes import Written, rows, value
 from tests.properties.budget import Budget
 from tests.properties.world import PACK, Writer, draw, readings, split
+from tests.statements import run
 from tests.wire.records import page_change
-from wikimirror.errors import UnreadableRecord
+from wikimirror.errors import DatabaseRefused, UnreadableRecord
 from wikimirror.merge.law import Law
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.shadow import TableDifference, shadow_of
@@ -145,3 +148,55 @@ async def test_without_anything_applied_nothing_differs(session: Session, databa
     await lane.apply(edit(1), delete(1, 10))
     async with await connect(database_url) as other, shadow_of(other, Law()) as shadow:
         assert await shadow.difference() == NOTHING
+
+
+async def test_without_the_right_to_temporary_tables_it_says_what_to_grant(
+    make_database: Callable[[], Awaitable[str]],
+) -> None:
+    url = await make_database()
+    name = urlsplit(url).path.removeprefix("/")
+    role = f"scribe_of_{name}"
+    await run(url, f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+    await run(url, f"CREATE ROLE {role} LOGIN IN ROLE wikimirror_writer")
+    try:
+        async with await connect(url.replace("postgres@", f"{role}@", 1)) as other:
+            with pytest.raises(DatabaseRefused, match=f"{role} may not make temporary tables in {name}") as refused:
+                async with shadow_of(other, Law()):
+                    pass
+        assert f'GRANT TEMPORARY ON DATABASE "{name}" TO "{role}"' in refused.value.remedy
+    finally:
+        await run(url, f"DROP ROLE {role}")
+
+
+async def test_the_log_does_not_say_that_a_page_is_hidden(session: Session, database_url: str) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(1))
+    error = UnreadableRecord("bad_value", wiki_id="xxwiki", page_id=1)
+    error.retracts = True
+    batch = Batch(
+        advances=(), entries=[], unread=[Unread(Record(Coordinates("test", "t", 0, 77), b"{}", at(100)), error)]
+    )
+    async with await connect(database_url) as other, shadow_of(other, Law()) as shadow:
+        with capture_logs() as tried:
+            await shadow.apply(batch)
+    with capture_logs() as done:
+        await lane.applier.apply(batch)
+    assert tried == []
+    assert [line["event"] for line in done] == ["a retraction was set aside, and its page is hidden"]
+
+
+async def test_what_a_page_takes_from_a_revision_that_is_another_page_s_now_is_told(
+    session: Session, database_url: str
+) -> None:
+    lane = await Written.to(session)
+    await lane.apply(edit(3, 3, page=1, bodies=(Body(Format.WIKITEXT, "moved"),)))
+    await lane.apply(edit(3, 4, page=2, bodies=(Body(Format.WIKITEXT, "moved"),)))
+    assert await rows(session, "SELECT rev_id, page_id FROM revision") == [(3, 2)]
+    batch = lane.batch(delete(9, 50, page=1))
+    async with await connect(database_url) as other, shadow_of(other, Law()) as shadow:
+        await shadow.apply(batch)
+        difference = await shadow.difference()
+    before = await tables(session)
+    await lane.applier.apply(batch)
+    assert difference == between(before, await tables(session))
+    assert difference["body"].deleted == 1

@@ -464,6 +464,16 @@ def test_of_lanes_that_were_given_up_nothing_is_told_though_their_last_batch_bec
     assert watched.telemetry.lanes() == []
 
 
+def test_between_two_looks_lanes_are_judged_once_however_often_somebody_asks() -> None:
+    watched = Watched(FIRST, SECOND)
+    watched.run(1)
+    assert watched.verdict(FIRST) is watched.verdict(FIRST)
+    watched.run(1)
+    assert watched.verdict(FIRST).evidence.samples == 2
+    watched.vitals.hold(())
+    assert watched.telemetry.lanes() == []
+
+
 def test_the_window_is_bounded_and_what_is_older_is_forgotten() -> None:
     watched = Watched(FIRST)
     watched.run(3 * MOST)

@@ -394,3 +394,15 @@ async def test_looking_takes_a_moment_whatever_the_number_of_lanes(session: Sess
     began = time.monotonic()
     assert len((await checkpoints(session, "kafka")).lanes) == 50
     assert time.monotonic() - began < 5
+
+
+async def test_what_is_still_to_come_is_not_skipped(session: Session) -> None:
+    now = await recently(session)
+    await take_over(session, LANE, "writer", start=Position(10, now - HOUR))
+    planned = await plan(
+        session, Wanted("wiki", None, None, Target(time=now + 9000 * HOUR), only_back=False), Reach(None)
+    )
+    (step,) = planned.settings
+    assert now - HOUR < step.after.time <= await recently(session) + 60 * SECOND
+    assert step.lost is not None
+    assert step.lost.until.time == step.after.time

@@ -328,6 +328,13 @@ def test_a_member_that_halted_holds_no_lane_and_is_told_all_the_same() -> None:
 # Sources
 
 
+def test_a_lease_of_the_time_before_the_source_was_read_by_a_group_is_nobodys_fault() -> None:
+    old = lease(held=False, left=-86_400.0)._replace(holder="former/1/aa")
+    told = group_facts()
+    assert explained(told._replace(leases=[old])) == explained(told)
+    assert {each.cause for each in explained(told)} != {Cause.NOBODY}
+
+
 def test_the_worst_source_comes_first() -> None:
     def of(source: str, **told: Any) -> dict[str, Any]:
         return {"lane": lane(source=source, **told), "member": member(source=source)}

@@ -123,3 +123,10 @@ async def test_what_is_long_is_told_by_its_sum_and_what_was_not_is_left_out(sess
         assert part in row
     assert "lost" not in row
     assert "refused" not in row
+
+
+async def test_zero_is_an_argument_and_is_noted(session: Session, config: str) -> None:
+    partition = ("--partition", "0", "--page", "0", "--dry-run", "--config", config)
+    assert (await wikimirror("dead-letters", "discard", *partition))[0] == 0
+    (told,) = (await operations(session, limit=9, command="dead-letters")).operations
+    assert told.arguments == {"partition": 0, "page": 0}

@@ -11,7 +11,7 @@ from wikimirror.errors import ConfigurationError, Refused
 from wikimirror.mirror.gaps import Gap
 from wikimirror.model import MICROSECONDS, Lane, Position
 from wikimirror.ops.bounds import bound_of
-from wikimirror.ops.replaying.aim import aim_of, require_something
+from wikimirror.ops.replaying.aim import aim_of, require_something, require_whole
 from wikimirror.ops.replaying.asked import Asked
 from wikimirror.sources.ranges import Bound, Range
 
@@ -102,3 +102,13 @@ def test_what_was_asked_for_is_kept_whole() -> None:
     asked = Asked(source="wiki", topics=("a", "b"), partitions=(0,), start="1h", pages=(7,), rate=5.0, gap=2)
     assert Asked.of(asked.told) == asked
     assert Asked.of({**asked.told, "of a later version": 1}) == asked
+
+
+def test_a_gap_that_ends_behind_what_its_source_holds_is_not_filled_by_what_is_there() -> None:
+    aim = aim_of(Asked(gap=3), GAP, by_offset=KAFKA, now=NOW)
+    lane = Lane("jumbo", "pages", 1)
+    with pytest.raises(Refused, match="has nothing after 150") as refused:
+        require_whole({lane: Range(Position(100), 150)}, aim)
+    assert "--from and --to" in refused.value.remedy
+    require_whole({lane: Range(Position(100), 200)}, aim)
+    require_whole({lane: Range(Position(0, 5), end_time=7)}, aim_of(Asked(gap=3), GAP, by_offset=set(), now=NOW))

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from tests.mirror.lanes import value
 from tests.pipeline.scripted import SOURCE, Scripted, Step, edits
 from tests.pipeline.test_pipeline import LIMITS, PLAN, position
 from wikimirror.errors import SourceRefused
+from wikimirror.mirror.breaker import Limits
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.leases import acquire, renew
+from wikimirror.model import Lane
 from wikimirror.observe.vitals import Role, Vitals
+from wikimirror.pipeline.daemon import Daemon
+from wikimirror.pipeline.housekeeping import Housekeeper, Telling
 from wikimirror.pipeline.supervise import Supervisor
+from wikimirror.sources import Positions
 
 LEASE = 0.6
 DEADLINE = 20
@@ -163,3 +169,36 @@ async def test_a_connection_lost_while_a_lease_is_renewed_is_made_anew(join: Joi
     assert member.vitals.role is Role.ACTIVE
     assert member.vitals.lane_losses == 0
     await member.stopped()
+
+
+class Another(Scripted):
+    """A source with a lane of its own."""
+
+    async def starting_positions(self) -> Positions:
+        return {Lane(self.name, "topic", 0): self.start}
+
+
+@pytest.mark.parametrize("_time", range(4))
+async def test_beside_a_source_that_halted_the_failure_that_ends_the_process_is_the_one_that_is_told(
+    database_url: str, _time: int
+) -> None:
+    async def open_one() -> Session:
+        return await connect(database_url, limits=LIMITS)
+
+    def follow(source: Scripted) -> Supervisor:
+        plan = replace(PLAN, may_set_aside=Limits(consecutive=1))
+        return Supervisor(source, open_one, plan, Vitals(source.name), lambda _: None, holder=source.name, lease=LEASE)
+
+    fails = asyncio.Event()
+    bad = [msgspec.structs.replace(record, value=b"{") for record in edits(0, 1)]
+    halting = follow(Scripted([bad]))
+    failing = follow(Another([[fails, SourceRefused("no such stream")]], name="another"))
+    telling = Telling("holder", lambda: None, tuple, tuple)
+    keeper = Housekeeper(open_one, keep=None, on_backlog=lambda _: None, telling=telling)
+    running = asyncio.create_task(Daemon([halting, failing], keeper, drain_timeout=DEADLINE).run())
+    async with asyncio.timeout(DEADLINE):
+        while halting.vitals.role is not Role.HALTED:  # no event tells of it
+            await asyncio.sleep(0.005)
+        fails.set()
+        with pytest.raises(SourceRefused):
+            await running

@@ -11,7 +11,7 @@ from tests.live.telling import TYPOS
 from tests.live.truth import durable
 from tests.live.world import SOURCE, World
 from tests.runbooks.shift import opened
-from tests.runbooks.staging import RATE, config_of, fetch, until
+from tests.runbooks.staging import RATE, changes_of, config_of, fetch, until
 from tests.statements import run
 
 NO_TYPOS = "ALTER TABLE wikimirror.revision DROP CONSTRAINT no_typos"
@@ -55,7 +55,7 @@ async def test_a_source_that_halted_is_started_again_behind_the_records_that_nob
             world.publish(RATE)
             await daemon.line("durable")
             for _ in range(60):
-                world.log.append(TOPIC, POISON)
+                world.log.append(TOPIC, of_another_version(world))
             await daemon.line("halted")
             await shift.step("Diagnosis")
             # What comes is still bad, until the producer is mended.
@@ -79,8 +79,14 @@ async def test_a_source_that_halted_is_started_again_behind_the_records_that_nob
 
 async def _spoil(world: World) -> None:
     while True:
-        world.log.append(TOPIC, POISON)
+        world.log.append(TOPIC, of_another_version(world))
         await asyncio.sleep(0.2)
+
+
+def of_another_version(world: World) -> bytes:
+    """What a producer sends that was updated too early: this program cannot read it."""
+    *_, (_, record) = changes_of(world.day, "edit")
+    return json.dumps({**record, "$schema": "/mediawiki/page/change/9.0.0"}, separators=(",", ":")).encode()
 
 
 async def test_a_retraction_set_aside_hides_its_page_and_is_put_back_or_let_go(world: World) -> None:

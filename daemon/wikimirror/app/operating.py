@@ -24,6 +24,9 @@ OPERATOR: Final = "WIKIMIRROR_OPERATOR"
 _LONGEST_NAME: Final = 200
 _NAME: Final = "wikimirror operation"
 """What Postgres calls these sessions."""
+_IDLE: Final = 10.0
+"""Seconds after which the server ends a transaction that stands still, as a daemon's: a command that somebody has
+paused at a terminal must not keep the pages it locked from the daemon."""
 _FAREWELL: Final = 5.0
 """Seconds that noting the end may take."""
 
@@ -53,7 +56,7 @@ async def operating(
         )
         result, operation = Result.FAILED, None
         try:
-            async with await open_session(settings, place, name=_NAME) as session:
+            async with await open_session(settings, place, idle=_IDLE, name=_NAME) as session:
                 operation = Operating(session)
                 yield operation
             result = Result.DONE
@@ -111,7 +114,12 @@ def operator() -> str:
 
 
 def _given(arguments: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in arguments.items() if value not in (None, False, (), [], "")}
+    # By identity and type: 0 is a partition, and a rate.
+    return {
+        name: value
+        for name, value in arguments.items()
+        if value is not None and value is not False and value not in ((), [], "")
+    }
 
 
 def _tell(operation: Operating | None, error: Exception) -> None:

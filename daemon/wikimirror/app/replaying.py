@@ -23,7 +23,7 @@ from wikimirror.model import Lane
 from wikimirror.ops.play import law_of, scope_of
 from wikimirror.ops.replaying import listing as ops_replays
 from wikimirror.ops.replaying import work as ops_replay
-from wikimirror.ops.replaying.aim import aim_of, require_something
+from wikimirror.ops.replaying.aim import aim_of, require_something, require_whole
 from wikimirror.ops.replaying.asked import Asked
 from wikimirror.ops.replaying.reading import Reading
 from wikimirror.ops.replaying.reports import ReplayReport, ReplaysReport
@@ -108,6 +108,8 @@ class _Command:
         source = self._source(aim.source, asked)
         ranges = await source.resolve(aim.start, aim.end, topics=aim.topics, partitions=aim.partitions)
         require_something(ranges, aim.source)
+        if gap is not None:
+            require_whole(ranges, aim)
         return source, ranges
 
     async def rehearse(self, asked: Asked, source: RangeSource, ranges: Mapping[Lane, Range]) -> ReplayReport:

@@ -31,7 +31,7 @@ from wikimirror.mirror.connect import Session
 from wikimirror.mirror.corrections import Corrected, record_corrections
 from wikimirror.mirror.dead_letters import SetAside, empty_payloads, set_aside
 from wikimirror.mirror.gaps import open_gaps
-from wikimirror.mirror.hiding import ask_for, hiding_of, marked
+from wikimirror.mirror.hiding import ask_for, hidden_before, hiding_of, marked
 from wikimirror.mirror.load import complete_workspace, open_workspace, read_hints
 from wikimirror.mirror.store import store
 from wikimirror.model import Batch, Entry, PageKey, Unread
@@ -92,6 +92,8 @@ class Applier:
         `checkpoints.took_place` says that the batch is durable."""
         self._ready = False
         self._guess = True
+        self._trial = False
+        """Nothing of it stays, so the log does not say that anything is done."""
 
     async def apply(self, batch: Batch, *, also: Also | None = None) -> Applied:
         """Apply a batch whole, or not at all. `also` is done in its transaction, each time that it is attempted.
@@ -128,7 +130,7 @@ class Applier:
     async def apply_within(self, batch: Batch) -> Applied:
         """Apply a batch within the caller's transaction, moving no lane: for a copy that nobody else writes."""
         await self._prepare()
-        self._guess = False
+        self._guess, self._trial = False, True
         result = Applied()
         await self._fill(batch, int(await self.session.fetchval(NOW)), result, bisect=True)
         return result
@@ -169,17 +171,20 @@ class Applier:
     async def _hide(self, letters: Sequence[SetAside], now: int) -> set[PageKey]:
         """Hide the pages of retractions that are set aside; those that were."""
         hidden = set()
-        for entry in filter(None, map(hiding_of, letters)):
+        before = await hidden_before(self.session, letters)
+        for entry in [each for each in map(hiding_of, letters) if each is not None and each.record.at not in before]:
             try:
                 async with self.session.savepoint():
                     await self._write([entry], now)
             except (asyncpg.PostgresError, *_NOT_ENCODABLE) as error:
                 if not is_about_data(error):
                     raise
-                _LOG.error("a page could not be hidden, and its text may still be served", **_where(entry))
+                if not self._trial:
+                    _LOG.error("a page could not be hidden, and its text may still be served", **_where(entry))
             else:
                 hidden.add(entry.change.page)
-                _LOG.warning("a retraction was set aside, and its page is hidden", **_where(entry))
+                if not self._trial:
+                    _LOG.warning("a retraction was set aside, and its page is hidden", **_where(entry))
         await ask_for(self.session, hidden)
         return hidden
 

@@ -39,7 +39,7 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[], $6::tex
 ON CONFLICT (source, topic, partition, "offset") DO UPDATE SET
     reason = excluded.reason, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
     payload = excluded.payload, payload_sha256 = excluded.payload_sha256, last_seen = now(), seen = d.seen + 1,
-    published = coalesce(excluded.published, d.published), retracts = excluded.retracts,
+    published = coalesce(excluded.published, d.published), retracts = d.retracts OR excluded.retracts,
     hidden = d.hidden OR excluded.hidden
 """
 # Held to the transaction's end: a payload is kept before a retraction elsewhere looks for it, or after it is seen.
@@ -74,8 +74,9 @@ class SetAside(NamedTuple):
 
 async def set_aside(session: Session, letters: Sequence[SetAside]) -> None:
     """Write them within the batch's transaction; the same coordinates again count in `seen`."""
-    # Of records read twice in one batch the last stands: one statement must not touch a row twice.
-    rows = {letter.record.at: _row(letter) for letter in letters}
+    # Of records read twice in one batch the last stands: one statement must not touch a row twice. One that cannot be
+    # read may bear the coordinates of its neighbour; it must not stand for a retraction.
+    rows = {letter.record.at: _row(letter) for letter in sorted(letters, key=lambda letter: letter.retracts)}
     if any(letter.keeps_payload for letter in letters):
         await session.execute(_LOCK)
     if rows:

@@ -6,18 +6,30 @@ reconcile row asks to read the page again. An edit that is clearly later shows t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 from typing import Final
 
 from wikimirror.mirror.connect import Session
 from wikimirror.mirror.dead_letters import SetAside
-from wikimirror.model import Change, Clock, Entry, Kind, PageKey, hiding_identity
+from wikimirror.model import MICROSECONDS, Change, Clock, Coordinates, Entry, Kind, PageKey, Record, hiding_identity
 
 REASON: Final = "set_aside"
 """Why such a page is to be read again."""
+_AHEAD: Final = 24 * 3600 * MICROSECONDS
+"""So far our own clock may be behind."""
 _ASK: Final = """
 INSERT INTO reconcile (wiki_id, page_id, rev_id, reason)
 SELECT *, 0, $3 FROM unnest($1::text[], $2::bigint[]) ON CONFLICT DO NOTHING
+"""
+
+# One that tells no time is dated by its receipt, anew each time that it is read: it would hide what was shown since.
+_HIDDEN_BEFORE: Final = """
+SELECT source, topic, partition, "offset"
+FROM dead_letter d
+JOIN unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bytea[])
+    AS u (source, topic, partition, "offset", sha256) USING (source, topic, partition, "offset")
+WHERE d.hidden AND d.payload_sha256 = u.sha256
 """
 
 
@@ -30,7 +42,7 @@ def hiding_of(letter: SetAside) -> Entry | None:
     if not letter.retracts or not letter.wiki_id or not letter.page_id:
         return None
     record = letter.record
-    time = record.published or record.received
+    time = record.published if _tells_time(record) else record.received
     change = Change(
         identity=hiding_identity(record.at),
         kind=Kind.DELETE,
@@ -46,6 +58,24 @@ def hiding_of(letter: SetAside) -> Entry | None:
         comment_visible=False,
     )
     return Entry(record, change)
+
+
+def _tells_time(record: Record) -> bool:
+    """Whether it tells when it was published. A producer's clock that is years ahead must not hide all that comes."""
+    return 0 < record.published <= record.received + _AHEAD
+
+
+async def hidden_before(session: Session, letters: Iterable[SetAside]) -> set[Coordinates]:
+    """Within the batch's transaction: of the records that tell no time those that have hidden their page."""
+    undated = [
+        (*letter.record.at, hashlib.sha256(letter.record.value or b"").digest())
+        for letter in letters
+        if letter.retracts and not _tells_time(letter.record)
+    ]
+    if not undated:
+        return set()
+    rows = await session.fetch(_HIDDEN_BEFORE, *(list(column) for column in zip(*undated, strict=True)))
+    return {Coordinates(*row) for row in rows}
 
 
 async def ask_for(session: Session, pages: Iterable[PageKey]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
+from wikimirror.errors import DatabaseRefused
 from wikimirror.merge.law import Law
 from wikimirror.merge.workspace import pages_of, revisions_of
 from wikimirror.mirror.apply import Applied, Applier
@@ -40,6 +41,9 @@ _CHANGED: Final = {
     "reconcile": "false",
 }
 """What makes two rows of one key differ, where that is not simply all of them."""
+_MAY: Final = """
+SELECT has_database_privilege(current_database(), 'TEMPORARY'), current_user::text, current_database()::text
+"""
 _BEYOND: Final = 2**62
 """Numbers of new dead letters begin here, past all that are copied."""
 _LONG: Final = Limits(lock=5.0, statement=600.0, idle=3600.0)
@@ -56,7 +60,7 @@ class TableDifference(NamedTuple):
 
 @asynccontextmanager
 async def shadow_of(session: Session, law: Law) -> AsyncIterator[Shadow]:
-    """A shadow of the mirror as it is at this moment. Needs the right to make temporary tables."""
+    """A shadow of the mirror as it is at this moment. Raises DatabaseRefused without the right to temporary tables."""
     try:
         async with session.transaction(limits=_LONG):
             await session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -83,6 +87,7 @@ class Shadow:
     async def begin(self) -> None:
         """Make the copies, empty; the tail of the corrections' chain comes along."""
         run, real = self._session.execute, self._real
+        await _require_right(self._session)
         for table in _TABLES:
             await run(f"CREATE TEMPORARY TABLE {table} (LIKE {real}.{table} {_LIKE}) ON COMMIT DROP")
         for table in _DELETED_FROM:
@@ -107,6 +112,7 @@ class Shadow:
         revisions = sorted({*revisions_of(changes), *parents})
         pages = {*pages_of(changes), *named}
         pages |= {PageKey(*row) for row in await self._session.fetch(self._sql(_RELATED), *_columns(revisions))}
+        pages = {PageKey(*row) for row in await self._session.fetch(self._sql(_MERGED), *_columns(pages))}
         await self._copy(_BY_PAGE, pages)
         await self._copy(_BY_REVISION, revisions)
         await self._copy_books(batch, [change.identity for change in changes])
@@ -161,6 +167,18 @@ class Shadow:
         return statement.replace("@", f"{self._real}.")
 
 
+async def _require_right(session: Session) -> None:
+    row = await session.fetchrow(_MAY)
+    assert row is not None  # noqa: S101  # a SELECT without FROM has one row
+    may, user, database = row
+    if not may:
+        role, there = quote_identifier(user), quote_identifier(database)
+        raise DatabaseRefused(
+            f"the role {user} may not make temporary tables in {database}, which a dry run works on",
+            remedy=f"Have its owner run: GRANT TEMPORARY ON DATABASE {there} TO {role}.",
+        )
+
+
 def _names(columns: Iterable[str]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
@@ -200,6 +218,17 @@ _RELATED: Final = f"""
 SELECT r.wiki_id, r.page_id FROM @revision r {_REVISION} WHERE r.page_id IS NOT NULL
 UNION SELECT r.wiki_id, r.page_id FROM @revision_page r {_REVISION}
 """  # noqa: S608
+# What revisions that were named for several pages lose, they lose with all of these, and so on.
+_MERGED: Final = """
+WITH RECURSIVE merged (wiki_id, page_id) AS (
+    SELECT u.wiki_id COLLATE "C", u.page_id FROM unnest($1::text[], $2::bigint[]) AS u (wiki_id, page_id)
+    UNION
+    SELECT n.wiki_id, n.page_id FROM merged m
+    JOIN @revision_page r ON r.wiki_id = m.wiki_id AND r.page_id = m.page_id
+    JOIN @revision_page n ON n.wiki_id = r.wiki_id AND n.rev_id = r.rev_id
+)
+SELECT wiki_id, page_id FROM merged
+"""
 _NAMED_FOR: Final = """
 INSERT INTO revision_page SELECT o.* FROM @revision_page o
 WHERE (o.wiki_id, o.rev_id) IN (SELECT r.wiki_id, r.rev_id FROM @revision_page r {0})

@@ -39,17 +39,19 @@ class Daemon:
         housekeeping = asyncio.create_task(self._housekeeper.run(), name="housekeeping")
         self._running = {asyncio.create_task(each.run(), name="supervisor") for each in self._supervisors}
         tasks = set(self._running)
+        # In the order in which they ended: what ended the others is told, not what one that halted says at the end.
+        failed: list[BaseException] = []
         try:
             pending = tasks
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                if not self._stopping and any(not task.cancelled() and task.exception() for task in done):
+                failed += [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
+                if failed and not self._stopping:
                     self.stop()
         finally:
             for task in (*tasks, housekeeping):
                 task.cancel()
             await asyncio.wait({*tasks, housekeeping})
-        failed = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
         if failed:
             raise failed[0]
         if self._aborted:

@@ -112,8 +112,10 @@ async def _targets(
     if target.offset is not None:
         return {lane: Position(target.offset, await _time_of(session, lane, target.offset, reach)) for lane in held}
     back = target.back or 0
+    # What is still to come cannot be skipped.
     times = {
-        lane: max(1, (each.time or now) - back if target.time is None else target.time) for lane, each in held.items()
+        lane: min(max(now, each.time), max(1, (each.time or now) - back if target.time is None else target.time))
+        for lane, each in held.items()
     }
     if reach.resolve is not None:
         return await reach.resolve(times)

@@ -106,7 +106,7 @@ def _badness(told: tuple[int, Explanation]) -> tuple[int, int, str, str]:
 def _cases(facts: Facts, thresholds: Thresholds, source: str) -> list[Case]:
     members = [each for each in facts.members if each.source == source]
     live = tuple(each for each in members if each.unseen <= thresholds.gone)
-    lease = next((each for each in facts.leases if each.source == source), None)
+    lease = next((each for each in facts.leases if each.source == source and _counts(each, live, thresholds)), None)
     lanes = [each for each in facts.lanes if each.source == source]
     read = [each for each in lanes if _still_read(each, lease, members, live, thresholds)]
     lanes_or_none: list[LaneTold | None] = [*read] or [None]
@@ -114,6 +114,13 @@ def _cases(facts: Facts, thresholds: Thresholds, source: str) -> list[Case]:
     # One that halted holds no lane any more.
     owned += [(None, each) for each in live if each.state == State.HALTED and each not in [owner for _, owner in owned]]
     return [Case(source, lane, lease, owner, live, facts.server, thresholds) for lane, owner in owned]
+
+
+def _counts(lease: LeaseTold, live: Iterable[MemberTold], thresholds: Thresholds) -> bool:
+    """Not a lease of former times, where the source is now read by a group, which has none."""
+    return lease.held or not any(
+        each.lanes and each.holder != lease.holder and each.unseen <= thresholds.recent for each in live
+    )
 
 
 def _still_read(

@@ -103,6 +103,19 @@ def _time(time: int | None, margin: int) -> Bound | None:
     return None if time is None else Bound(time=time + margin)
 
 
+def require_whole(ranges: Mapping[Lane, Range], aim: Aim) -> None:
+    """Raises Refused for a gap that ends by an offset behind what the source holds: what was there is not what is."""
+    if aim.end is None or aim.end.offset is None:
+        return
+    for lane, each in ranges.items():
+        if each.end_offset is not None and each.end_offset < aim.end.offset:
+            raise Refused(
+                f"the gap ends at {aim.end.offset}, and {lane} has nothing after {each.end_offset}: its log is cut off"
+                " or was made anew, and would not fill the gap",
+                remedy="Fill it from another source or from captures. To read what is there, say --from and --to.",
+            )
+
+
 def require_something(ranges: Mapping[Lane, Range], source: str) -> None:
     """Raises ConfigurationError where nothing can be in the ranges."""
     if not ranges:

@@ -66,6 +66,12 @@ class KafkaRanges:
             lanes = chosen(self._name, [lane for each in there.values() for lane in each], topics, partitions)
             extents = await self._extents(brokers, lanes)
             starts = await self._offsets(brokers, start, extents)
+            if start.time is not None:
+                # Nobody knows whether what was deleted before the log's first record was published in the range. The
+                # range begins with the last of it, so that it is told as lost.
+                starts |= {
+                    lane: extent.begin - 1 for lane, extent in extents.items() if 0 < extent.begin == starts[lane]
+                }
             ends = await self._offsets(brokers, end, extents)
         return {lane: Range(Position(starts[lane]), min(ends[lane], extents[lane].end)) for lane in lanes}
 
