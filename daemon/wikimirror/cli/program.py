@@ -41,24 +41,32 @@ program = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-program.command("demo")(rehearse.demo)
-program.command("run")(live.run)
-program.command("check-source")(live.check_source)
-program.command("status")(live.status)
-program.command("explain")(explain.explain)
-program.command("play")(rehearse.play)
-program.command("migrate")(database.migrate)
-program.command("check-config")(database.check_config)
-program.add_typer(config.commands, name="config")
-program.command("sql")(database.sql)
-program.add_typer(page.commands, name="page")
-program.add_typer(checkpoints.commands, name="checkpoints")
-program.command("gaps")(checkpoints.gaps)
-program.command("operations")(operations.operations)
-program.command("purge")(purge.purge)
-program.add_typer(dead_letters.commands, name="dead-letters")
-program.command("replay")(replay.replay)
-program.command("replays")(replay.replays)
+_FOLLOW = "Follow"
+_LOOK = "Look: nothing is changed"
+_ACT = "Act: each notes who gave it in the table operation"
+_PREPARE = "Prepare"
+
+program.command("run", rich_help_panel=_FOLLOW)(live.run)
+program.command("check-source", rich_help_panel=_FOLLOW)(live.check_source)
+program.command("demo", rich_help_panel=_FOLLOW)(rehearse.demo)
+program.command("play", rich_help_panel=_FOLLOW)(rehearse.play)
+
+program.command("explain", rich_help_panel=_LOOK)(explain.explain)
+program.command("status", rich_help_panel=_LOOK)(live.status)
+program.add_typer(page.commands, name="page", rich_help_panel=_LOOK)
+program.command("gaps", rich_help_panel=_LOOK)(checkpoints.gaps)
+program.command("replays", rich_help_panel=_LOOK)(replay.replays)
+program.command("operations", rich_help_panel=_LOOK)(operations.operations)
+program.command("sql", rich_help_panel=_LOOK)(database.sql)
+
+program.add_typer(dead_letters.commands, name="dead-letters", rich_help_panel=_ACT)
+program.command("replay", rich_help_panel=_ACT)(replay.replay)
+program.add_typer(checkpoints.commands, name="checkpoints", rich_help_panel=_ACT)
+program.command("purge", rich_help_panel=_ACT)(purge.purge)
+
+program.command("migrate", rich_help_panel=_PREPARE)(database.migrate)
+program.command("check-config", rich_help_panel=_PREPARE)(database.check_config)
+program.add_typer(config.commands, name="config", rich_help_panel=_PREPARE)
 
 
 def main() -> int:
