@@ -339,7 +339,7 @@ async def test_a_lane_that_moved_since_it_was_looked_at_is_left_alone_and_so_are
         ("draining", 0, 59, True),
         ("standby", 2, 0, True),
         ("standby", 0, 0, False),
-        ("starting", 0, 0, False),
+        ("starting", 0, 0, True),
         ("stopped", 0, 0, False),
         ("active", 2, 61, False),
     ],

@@ -1,7 +1,8 @@
 """Who owns the lanes of a source now: the holder of its lease, and whoever says of itself that it reads them.
 
-Asked before a person moves positions. It may overlook a process that took lanes over a moment ago and has told nothing
-of itself yet: what keeps that one from writing is the epoch in `checkpoint` (promise P5).
+Asked before a person moves positions. Whoever says that it starts counts too: it may have lanes before it tells of itself
+again. A process that took lanes over a moment ago and has told nothing yet may be overlooked: what keeps that one from
+writing is the epoch in `checkpoint` (promise P5).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FROM (SELECT * FROM lease WHERE expires_at > clock_timestamp()) l
 FULL JOIN (
     SELECT * FROM member WHERE seen_at > clock_timestamp() - $1::float8 * interval '1 second'
 ) m ON m.source = l.source AND m.holder = l.holder
-WHERE l.holder IS NOT NULL OR m.role IN ('active', 'draining') OR m.lanes > 0
+WHERE l.holder IS NOT NULL OR m.role IN ('starting', 'active', 'draining') OR m.lanes > 0
 ORDER BY 1, 2
 """
 
