@@ -1,8 +1,8 @@
 """Who owns the lanes of a source now: the holder of its lease, and whoever says of itself that it reads them.
 
 Asked before a person moves positions. Whoever says that it starts counts too: it may have lanes before it tells of
-itself again. A process that took lanes over a moment ago and has told nothing yet may be overlooked: what keeps that one
-from writing is the epoch in `checkpoint` (promise P5).
+itself again. A process that took lanes over a moment ago and has told nothing yet may be overlooked: what keeps that
+one from writing is the epoch in `checkpoint` (promise P5).
 """
 
 from __future__ import annotations
