@@ -6,7 +6,7 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c '$(SUITABLE)' 2>/dev/null && echo "$$p" && break; done)
 UV := $(shell command -v uv 2>/dev/null)
-BUDGET ?= 3000
+BUDGET ?= 4500
 TESTS ?=
 ARGS ?=
 
@@ -24,7 +24,7 @@ run: $(VENV)/.run ## A simulated wiki's day, followed live into an embedded Post
 
 install: $(VENV)/.dev ## Make .venv with the locked versions of everything that development needs
 
-test: lint types lock-check schema-doc-check cli-doc-check ## Everything that must hold: lint, types, locks, docs, tests (50 minutes at most)
+test: lint types lock-check schema-doc-check cli-doc-check ## Everything that must hold: lint, types, locks, docs, tests (75 minutes at most)
 	$(BIN)/pytest --durations=10 --session-timeout=$(BUDGET) $(TESTS)
 
 lint: $(VENV)/.dev ## Style, formatting and the one-way import contract

@@ -38,7 +38,7 @@ DECLARE t regclass;
 BEGIN
     FOR t IN SELECT oid FROM pg_class
         WHERE relnamespace = 'wikimirror'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
-            AND relname NOT IN ('member', 'lane')
+            AND relname NOT IN ('member', 'lane', 'operation')
     LOOP
         EXECUTE format(
             'CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION audit.note()', t
