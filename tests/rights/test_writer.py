@@ -35,7 +35,7 @@ from wikimirror.mirror import (
 )
 from wikimirror.mirror.connect import Session, connect
 from wikimirror.mirror.roles import WRITER_TABLES
-from wikimirror.model import Batch, Lost, PageKey, Position
+from wikimirror.model import Batch, Coordinates, Lost, PageKey, Position, Record
 from wikimirror.ops.compare import compare
 
 _STATEMENT = re.compile(r"\s*(?:WITH|SELECT|INSERT|UPDATE|DELETE)\b")
@@ -135,6 +135,9 @@ async def _on_call(session: Session) -> None:
     assert await replays.find_replay(session, begun.replay_id) == ("live", {})
     async with session.transaction():
         await hiding.ask_for(session, [PageKey("xxwiki", 1)])
+        undated = Record(Coordinates("live", "t", 0, 1), b"{}", 1)
+        letter = dead_letters.SetAside(undated, "not_json", wiki_id="xxwiki", page_id=1, retracts=True)
+        assert await hiding.hidden_before(session, [letter]) == set()
 
 
 async def test_an_auditor_counts_the_backlog_too(as_user: AsUser) -> None:
