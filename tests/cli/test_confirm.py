@@ -33,11 +33,15 @@ DEADLINE = 30
 
 @contextmanager
 def asking(**streams: IO[bytes] | int) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A process that asks at a terminal of its own, and the terminal's other end. Its standard output is a pipe."""
+    """A process that asks at a terminal of its own, and the terminal's other end. Its standard output is a pipe.
+
+    Tests that run in the background may ignore SIGINT, which a process inherits; at a terminal it counts.
+    """
     ours, theirs = pty.openpty()
     chosen: dict[str, IO[bytes] | int] = {"stdin": theirs, "stderr": theirs, "stdout": subprocess.PIPE, **streams}
     try:
-        with subprocess.Popen([sys.executable, "-c", SCRIPT], start_new_session=True, **chosen) as process:  # type: ignore[call-overload]  # by name
+        heeding = [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{SCRIPT}"]
+        with subprocess.Popen(heeding, start_new_session=True, **chosen) as process:  # type: ignore[call-overload]  # by name
             os.close(theirs)
             yield process, ours
             process.kill()
