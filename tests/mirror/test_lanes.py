@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from tests.observe.clock import THRESHOLDS
 from wikimirror.mirror.checkpoints import take_over_all
 from wikimirror.mirror.connect import Session, connect
-from wikimirror.mirror.lanes import GONE, NotedLane, forget_lanes, note_lanes, read_lanes
+from wikimirror.mirror.lanes import NotedLane, forget_lanes, note_lanes, read_lanes
+from wikimirror.mirror.members import GONE
 from wikimirror.model import Lane, Position
 from wikimirror.observe.backlog import Backlog
 from wikimirror.observe.lanes import LaneReport, LaneState, Sample, SourceSample, judge_lane

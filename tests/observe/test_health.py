@@ -402,7 +402,7 @@ def any_vitals(draw: st.DrawFn) -> Vitals:
     vitals.oldest_in_flight, vitals.applied_lag = draw(st.none() | times), draw(st.none() | durations)
     vitals.shared = draw(st.booleans())
     lanes = st.sampled_from([EQIAD, CODFW])
-    vitals.lanes = draw(st.integers(0, 2))
+    vitals.held = draw(st.frozensets(lanes))
     vitals.newest = draw(st.dictionaries(lanes, st.builds(Newest, times, times, durations)))
     vitals.records_behind = draw(st.dictionaries(lanes, st.integers(0, 10)))
     vitals.behind_since = draw(st.dictionaries(lanes, times))

@@ -18,7 +18,7 @@ from wikimirror.ops.checkpoints import listing as ops_checkpoints
 from wikimirror.ops.checkpoints import moving
 from wikimirror.ops.checkpoints.moving import Planned, Reach, Wanted
 from wikimirror.ops.checkpoints.reports import CheckpointsReport, Direction, GapsReport, MoveReport
-from wikimirror.ops.operation_reports import OperationsReport
+from wikimirror.ops.operations import OperationsReport
 from wikimirror.settings import EventStreamsSettings, Settings
 
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -27,7 +27,7 @@ from wikimirror.observe.telemetry import Telemetry
 from wikimirror.observe.vitals import Vitals, Waiting
 from wikimirror.ops import check_source as ops_check
 from wikimirror.ops.live_reports import CheckReport, RunReport, SourceRun
-from wikimirror.ops.play import law_of, scope_of
+from wikimirror.ops.play import decoding_of, law_of, scope_of
 from wikimirror.ops.reports import PlayReport
 from wikimirror.pipeline.daemon import Daemon
 from wikimirror.pipeline.group import ConnectAs, GroupSupervisor
@@ -165,6 +165,7 @@ def _memory_of(settings: Settings) -> int:
 
 def plan_of(settings: Settings, source: SourceSettings) -> Plan:
     """How a source's pipeline works: it has its share of the memory."""
+    decoding = decoding_of(source)
     return Plan(
         scope=scope_of(settings),
         law=law_of(settings),
@@ -173,9 +174,9 @@ def plan_of(settings: Settings, source: SourceSettings) -> Plan:
         batch_age=settings.apply.batch_age_ms / 1000,
         memory=_memory_of(settings),
         longest_pause=settings.retry.longest.total_seconds(),
-        record_bytes=source.record_bytes,
+        record_bytes=decoding.record_bytes,
         halt_on_gap=source.on_gap == "halt",
-        dialects=source.dialects if isinstance(source, KafkaSettings) else {},
+        dialects=decoding.dialects,
         may_set_aside=limits_of(settings),
     )
 

@@ -6,8 +6,8 @@ import asyncio
 import getpass
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -37,8 +37,32 @@ class Operating:
 
     session: Session
     """For what it writes."""
-    summary: dict[str, object] = field(default_factory=dict)
+    summary: dict[str, object]
     """What it did, in numbers; noted when it ends, however it ends."""
+
+
+@dataclass
+class _Outcome:
+    """How a command ended, as far as it has."""
+
+    result: Result = Result.FAILED
+    summary: dict[str, object] = field(default_factory=dict)
+
+
+@contextmanager
+def _watching(outcome: _Outcome) -> Iterator[None]:
+    """See how the block ends; an error is told by its kind alone."""
+    try:
+        yield
+        outcome.result = Result.DONE
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        outcome.result = Result.INTERRUPTED
+        raise
+    except Exception as error:
+        if isinstance(error, Refused):
+            outcome.result = Result.REFUSED
+        outcome.summary.setdefault("error", type(error).__name__)
+        raise
 
 
 @asynccontextmanager
@@ -54,24 +78,13 @@ async def operating(
         number = await begin_operation(
             books, who=operator(), command=command, arguments=_given(arguments), dry_run=dry_run
         )
-        result, operation = Result.FAILED, None
+        outcome = _Outcome()
         try:
-            async with await open_session(settings, place, idle=_IDLE, name=_NAME) as session:
-                operation = Operating(session)
-                yield operation
-            result = Result.DONE
-        except Refused as refused:
-            result = Result.REFUSED
-            _tell(operation, refused)
-            raise
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-            result = Result.INTERRUPTED
-            raise
-        except Exception as error:
-            _tell(operation, error)
-            raise
+            with _watching(outcome):
+                async with await open_session(settings, place, idle=_IDLE, name=_NAME) as session:
+                    yield Operating(session, outcome.summary)
         finally:
-            await _end(settings, place, books, number, result, {} if operation is None else operation.summary)
+            await _end(settings, place, books, number, outcome)
 
 
 @asynccontextmanager
@@ -85,19 +98,13 @@ async def noted(settings: Settings, place: Place, command: str, arguments: Mappi
             )
     except (TimeoutError, WikimirrorError) as error:
         _LOG.warning("that this began could not be noted", command=command, reason=str(error))
-    result, summary = Result.FAILED, dict[str, object]()
+    outcome = _Outcome()
     try:
-        yield
-        result = Result.DONE
-    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
-        result = Result.INTERRUPTED
-        raise
-    except Exception as error:
-        summary["error"] = type(error).__name__
-        raise
+        with _watching(outcome):
+            yield
     finally:
         if number is not None:
-            await _end(settings, place, None, number, result, summary)
+            await _end(settings, place, None, number, outcome)
 
 
 def operator() -> str:
@@ -122,27 +129,15 @@ def _given(arguments: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _tell(operation: Operating | None, error: Exception) -> None:
-    if operation is not None:
-        operation.summary.setdefault("error", type(error).__name__)
-
-
-async def _end(
-    settings: Settings,
-    place: Place,
-    books: Session | None,
-    number: int,
-    result: Result,
-    summary: Mapping[str, object],
-) -> None:
+async def _end(settings: Settings, place: Place, books: Session | None, number: int, outcome: _Outcome) -> None:
     """The command has ended, whatever becomes of this note. A pooler or a failover may have cut the first session."""
     try:
         async with asyncio.timeout(_FAREWELL):
             if books is not None:
                 with suppress(WikimirrorError):
-                    await end_operation(books, number, result, summary)
+                    await end_operation(books, number, outcome.result, outcome.summary)
                     return
             async with await open_session(settings, place, name=_NAME) as again:
-                await end_operation(again, number, result, summary)
+                await end_operation(again, number, outcome.result, outcome.summary)
     except (TimeoutError, WikimirrorError) as error:
         _LOG.warning("how the operation ended could not be noted", operation=number, reason=str(error))

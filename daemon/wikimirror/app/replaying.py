@@ -20,7 +20,7 @@ from wikimirror.mirror.leases import new_holder
 from wikimirror.mirror.replays import Replay, begin_replay, find_replay, resume_replay
 from wikimirror.mirror.shadow import shadow_of
 from wikimirror.model import Lane
-from wikimirror.ops.play import law_of, scope_of
+from wikimirror.ops.play import decoding_of, law_of, scope_of
 from wikimirror.ops.replaying import listing as ops_replays
 from wikimirror.ops.replaying import work as ops_replay
 from wikimirror.ops.replaying.aim import aim_of, require_something, require_whole
@@ -30,7 +30,6 @@ from wikimirror.ops.replaying.reports import ReplayReport, ReplaysReport
 from wikimirror.ops.reports import OnProgress
 from wikimirror.settings import KafkaSettings, Settings
 from wikimirror.sources.ranges import Range, RangeSource
-from wikimirror.wire import RECORD_BYTES
 
 OnBegun = Callable[[int], None]
 """Told the number of a replay once it can be resumed."""
@@ -157,7 +156,7 @@ class _Command:
         return range_source(self.settings, name, [Path(file) for file in asked.files])
 
     def _reading(self, asked: Asked, source: RangeSource, ranges: Mapping[Lane, Range]) -> Reading:
-        configured = self.settings.sources.get(source.name)
+        decoding = decoding_of(self.settings.sources.get(source.name))
         return Reading(
             source=source,
             ranges=ranges,
@@ -166,6 +165,6 @@ class _Command:
             rate=asked.rate,
             batch_records=self.settings.apply.batch_records,
             batch_bytes=int(self.settings.apply.batch_bytes),
-            record_bytes=RECORD_BYTES if configured is None else int(configured.record_bytes),
-            dialects=configured.dialects if isinstance(configured, KafkaSettings) else {},
+            record_bytes=decoding.record_bytes,
+            dialects=decoding.dialects,
         )

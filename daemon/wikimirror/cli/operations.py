@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -11,7 +11,10 @@ from rich.console import Console
 from wikimirror.cli import options
 from wikimirror.cli.live_rendering import duration
 from wikimirror.cli.output import give, listing
-from wikimirror.ops.operation_reports import OperationRow, OperationsReport
+
+if TYPE_CHECKING:
+    from wikimirror.mirror.operations import Operation
+    from wikimirror.ops.operations import OperationsReport
 
 _MOST: Final = 10
 """Values of a list that are told one by one."""
@@ -47,7 +50,7 @@ def render_operations(report: OperationsReport, console: Console) -> None:
     console.print(listing(columns, map(_row, report.operations)))
 
 
-def _row(operation: OperationRow) -> tuple[object, ...]:
+def _row(operation: Operation) -> tuple[object, ...]:
     result = f"{operation.result}, dry run" if operation.dry_run else operation.result
     return (
         str(operation.operation_id), operation.started_at, operation.who, operation.command,

@@ -160,13 +160,11 @@ class Applier:
         elif batch.entries:
             result.join(await self._write(batch.entries, now))
         await ask_for(self.session, result.stripped)
+        if self._breaker is not None:
+            self._breaker.judge(batch.order, [letter.record.at for letter in letters])
         if letters:
-            if self._breaker is not None:
-                self._breaker.judge(batch.order, [letter.record.at for letter in letters])
             await set_aside(self.session, marked(letters, await self._hide(letters, now)))
             result.set_aside.update(letter.reason for letter in letters)
-        elif self._breaker is not None:
-            self._breaker.judge(batch.order, ())
 
     async def _hide(self, letters: Sequence[SetAside], now: int) -> set[PageKey]:
         """Hide the pages of retractions that are set aside; those that were."""

@@ -10,9 +10,11 @@ import asyncpg
 
 from wikimirror.mirror.activity import Server
 from wikimirror.mirror.connect import Limits, Session
+from wikimirror.mirror.replays import REPLAY_PREFIX
+from wikimirror.wire import CAPTURE
 
 # Positions of captures that were played, and of replays, are no lane that anybody follows.
-_FOLLOWED: Final = "source <> 'capture' AND source NOT LIKE 'replay:%'"
+_FOLLOWED: Final = f"source <> '{CAPTURE}' AND source NOT LIKE '{REPLAY_PREFIX}%'"
 _LANES: Final = """
 SELECT l.source, l.topic, l.partition, l.holder, c.writer, l.state, l.position, l.seconds_behind, l.records_behind,
     l.catch_up_seconds, l.headroom_seconds, l.headroom_records, l.evidence,

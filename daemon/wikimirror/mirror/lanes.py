@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from wikimirror.mirror.connect import Limits, Session
+from wikimirror.mirror.members import GONE
 from wikimirror.model import Lane
 from wikimirror.observe.lanes import STOPPED, LaneReport
 
@@ -56,8 +57,6 @@ FROM lane ORDER BY source, topic, partition
 _COLUMNS: Final = 11
 _SHORT: Final = Limits(lock=2.0, statement=5.0, idle=2.0)
 """Seconds. None of this is worth waiting for."""
-GONE: Final = 60.0
-"""Seconds. Whoever told nothing for longer is gone: a dozen tellings failed."""
 
 
 class NotedLane(NamedTuple):

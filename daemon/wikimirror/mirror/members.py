@@ -11,6 +11,9 @@ from typing import Final, NamedTuple
 
 from wikimirror.mirror.connect import Limits, Session
 
+GONE: Final = 60.0
+"""Seconds. Whoever told nothing of itself for longer is not there any more: a dozen tellings failed."""
+
 _NOTE = """
 INSERT INTO member AS m (source, holder, member_id, role, state, lanes, seconds_behind, records_behind, in_flight,
     version, why, started_at, seen_at)

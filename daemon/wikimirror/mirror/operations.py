@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from wikimirror.mirror.connect import Session
 
@@ -38,7 +39,8 @@ class Result(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-class Operation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Operation:
     """What a command did. Times are the server's."""
 
     operation_id: int

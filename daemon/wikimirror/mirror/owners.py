@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from wikimirror.mirror.connect import Session
+from wikimirror.mirror.members import GONE
 
-SEEN_WITHIN: Final = 60.0
-"""Seconds. Whoever told nothing of itself for longer owns nothing any more: a dozen tellings failed."""
 _READ: Final = """
 SELECT coalesce(l.source, m.source) AS source, coalesce(l.holder, m.holder) AS holder, l.holder IS NOT NULL AS lease,
     m.role, coalesce(m.lanes, 0) AS lanes,
@@ -52,5 +51,5 @@ class Owner(NamedTuple):
 
 async def read_owners(session: Session, source: str | None = None) -> list[Owner]:
     """Within a transaction: all owners now, or those of one source."""
-    owners = [Owner(*row) for row in await session.fetch(_READ, SEEN_WITHIN)]
+    owners = [Owner(*row) for row in await session.fetch(_READ, GONE)]
     return [owner for owner in owners if source is None or owner.source == source]

@@ -17,12 +17,11 @@ from wikimirror.errors import ConfigurationError, Fenced, Refused
 from wikimirror.mirror.checkpoints import Held, take_over_within
 from wikimirror.mirror.connect import Limits, Session
 from wikimirror.mirror.gaps import close_gap
+from wikimirror.mirror.members import GONE
 from wikimirror.model import Lane, Position
 
 REPLAY_PREFIX: Final = "replay:"
 """What a replay's source in `checkpoint` begins with. No configured source may be called so."""
-SEEN_WITHIN: Final = 60.0
-"""Seconds. A running replay of which nobody told for longer was killed."""
 
 _BEGIN = """
 INSERT INTO replay (source, asked, state, holder, gap_id, began_at, seen_at)
@@ -217,7 +216,7 @@ async def read_replays(session: Session, limit: int) -> list[Noted]:
 
 async def count_running(session: Session) -> dict[str, int]:
     """Within a transaction: by source, how many replays are at work now."""
-    return {row[0]: row[1] for row in await session.fetch(_RUNNING, SEEN_WITHIN)}
+    return {row[0]: row[1] for row in await session.fetch(_RUNNING, GONE)}
 
 
 async def _find(session: Session, replay_id: int) -> tuple[str, dict[str, Any]]:

@@ -152,10 +152,8 @@ class Vitals:
     """Attempts that failed for the environment, by what was waited for."""
     waits: dict[Waiting, Wait] = field(default_factory=dict)
     beats: dict[Stage, Beat] = field(default_factory=dict)
-    lanes: int = 0
-    """How many this process holds."""
     held: frozenset[Lane] = frozenset()
-    """Which these are."""
+    """The lanes of this process."""
     holds: int = 0
     """How often lanes were taken or given up: what was seen of them before another hold says nothing of them now."""
     durable: dict[Lane, Position] = field(default_factory=dict)
@@ -239,7 +237,7 @@ class Vitals:
             # Whoever had no lane heard nothing: that was not the source's silence.
             self.last_received = None
             self.first_joined = self.monotonic() if self.connected else None
-        self.lanes, self.held = len(held), frozenset(held)
+        self.held = frozenset(held)
         self.holds += 1
         self.durable, self.reached, self.went_back = {}, {}, {}
         self.log_starts = {lane: start for lane, start in self.log_starts.items() if lane in held}
@@ -257,6 +255,11 @@ class Vitals:
                 self.went_back[lane] = self.monotonic()
             # A time of 0 leaves what is kept as it is.
             self.durable[lane] = Position(position.offset, position.time or former.time)
+
+    @property
+    def lanes(self) -> int:
+        """How many this process holds."""
+        return len(self.held)
 
     @property
     def all_records_behind(self) -> int | None:

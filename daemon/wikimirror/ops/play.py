@@ -6,9 +6,9 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Final
+from typing import Final, NamedTuple
 
 from wikimirror.merge.law import Law
 from wikimirror.merge.scope import Scope
@@ -19,8 +19,9 @@ from wikimirror.model import MICROSECONDS, Lane, Position, Record
 from wikimirror.ops.reports import OnProgress, PlayReport
 from wikimirror.pipeline.assemble import Assembler
 from wikimirror.pipeline.housekeeping import tidy_ledger
-from wikimirror.settings import Settings
+from wikimirror.settings import KafkaSettings, Settings, SourceSettings
 from wikimirror.sources import Recording
+from wikimirror.wire import RECORD_BYTES
 
 _BATCH_AGE: Final = 0.25
 """Seconds. Nobody waits for a single record of a capture: batches are larger than those of a live source."""
@@ -103,6 +104,22 @@ def scope_of(settings: Settings) -> Scope:
 def law_of(settings: Settings) -> Law:
     """The law's parameters as set."""
     return Law(skew=settings.law.skew_seconds * MICROSECONDS, bodies=settings.history.bodies)
+
+
+class Decoding(NamedTuple):
+    """What the settings say of decoding a source's records."""
+
+    record_bytes: int
+    """A larger record is not looked into."""
+    dialects: Mapping[str, str]
+    """By topic the dialect of records that do not tell their own."""
+
+
+def decoding_of(source: SourceSettings | None) -> Decoding:
+    """How records of a source are decoded; None: of one that the settings do not name, such as captures."""
+    if source is None:
+        return Decoding(RECORD_BYTES, {})
+    return Decoding(int(source.record_bytes), source.dialects if isinstance(source, KafkaSettings) else {})
 
 
 async def _hold(session: Session, lane: Lane) -> Held:

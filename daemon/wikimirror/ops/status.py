@@ -10,8 +10,8 @@ from typing import Any, Final
 from wikimirror.errors import DatabaseUnavailable
 from wikimirror.mirror.backlog import read_backlog
 from wikimirror.mirror.connect import Session
-from wikimirror.mirror.lanes import GONE, NotedLane, read_lanes
-from wikimirror.mirror.members import Noted, read_members
+from wikimirror.mirror.lanes import NotedLane, read_lanes
+from wikimirror.mirror.members import GONE, Noted, read_members
 from wikimirror.mirror.replays import REPLAY_PREFIX
 from wikimirror.model import Lane
 from wikimirror.ops.live_reports import LaneStatus, LeaseStatus, MemberStatus, StatusReport

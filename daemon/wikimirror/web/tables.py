@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from wikimirror.mirror.members import Noted
+from wikimirror.mirror.members import GONE, Noted
 from wikimirror.mirror.operations import Operation
 from wikimirror.mirror.recent import LeaseHeld, Letter, OpenGap, Recent, ReplaySeen, ToReconcile
 from wikimirror.observe.runbooks import Runbook
 from wikimirror.web.concerns import Level, source_level
 from wikimirror.web.wording import UNKNOWN, count, duration, instant, words
 
-_GONE: Final = 60.0
-"""Seconds after which whoever told nothing of itself is taken for gone."""
 _SAID: Final = 300
 """Characters of a text that are shown."""
 
@@ -130,13 +128,13 @@ def _reconcile(row: ToReconcile, at: datetime) -> list[Cell]:
 
 def _member(noted: Noted) -> list[Cell]:
     member = noted.member
-    gone = noted.unseen > _GONE
+    gone = noted.unseen > GONE
     state = Cell("gone", Level.TROUBLE) if gone else Cell(words(member.state), source_level(member.state))
     return [
         Cell(member.holder if member.member_id is None else f"{member.member_id} ({member.holder})"),
         Cell(member.source),
         state,
-        Cell(_text(getattr(member, "why", None))),
+        Cell(_text(member.why)),
         Cell(duration(member.seconds_behind)),
         Cell(count(member.lanes)),
         Cell(f"{duration(noted.unseen)} ago"),
@@ -152,7 +150,7 @@ def _lease(lease: LeaseHeld, at: datetime) -> list[Cell]:
 
 
 def _replay(replay: ReplaySeen, at: datetime) -> list[Cell]:
-    silent = replay.state == "running" and (at - replay.seen_at).total_seconds() > _GONE
+    silent = replay.state == "running" and (at - replay.seen_at).total_seconds() > GONE
     level = Level.TROUBLE if silent or replay.state == "failed" else None
     fills = "" if replay.gap_id is None else f", for gap {replay.gap_id}"
     return [

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from wikimirror.mirror.activity import OurSession, Server
 from wikimirror.mirror.evict import name_of
 from wikimirror.mirror.facts import LaneTold, LeaseTold, MemberTold
+from wikimirror.mirror.members import GONE
 from wikimirror.observe.health import State
 from wikimirror.observe.withhold import mask_secrets
 
@@ -27,8 +28,7 @@ _BY_BLAME: Final = ("database", "lease", "source")
 class Thresholds:
     """From when on what is so is blamed. Seconds, and a share of 1."""
 
-    gone: float = 60.0
-    """Whoever told nothing of itself for longer is not there: a dozen tellings failed."""
+    gone: float = GONE
     recent: float = 15.0
     """Whoever told of itself less long ago is at work, whatever its lease says."""
     blocked: float = 5.0

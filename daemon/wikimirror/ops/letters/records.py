@@ -18,9 +18,9 @@ from wikimirror.errors import ConfigurationError, SourceRefused, SourceUnavailab
 from wikimirror.merge.scope import admit
 from wikimirror.mirror.letters import Held
 from wikimirror.model import Batch, Entry, Record, Unread
-from wikimirror.ops.play import scope_of
+from wikimirror.ops.play import Decoding, decoding_of, scope_of
 from wikimirror.pipeline.assemble import OUT_OF_SCOPE
-from wikimirror.settings import KafkaSettings, Settings
+from wikimirror.settings import Settings
 from wikimirror.sources.base import lane_of
 from wikimirror.sources.ranges import RangeSource, read_one
 
@@ -60,10 +60,11 @@ class Records:
 
     def _judge(self, record: Record) -> Batch | wire.Ignored:
         """As a lane does it: decode, and leave out what is not for this mirror."""
-        source = self._settings.sources.get(record.at.source)
-        dialects = source.dialects if isinstance(source, KafkaSettings) else {}
+        decoding = self._decoding(record)
         try:
-            decoded = wire.decode(record, max_bytes=self._limit(record), dialect=dialects.get(record.at.topic))
+            decoded = wire.decode(
+                record, max_bytes=decoding.record_bytes, dialect=decoding.dialects.get(record.at.topic)
+            )
         except UnreadableRecord as error:
             return Batch(advances=(), entries=[], unread=[Unread(record, error)])
         if isinstance(decoded, wire.Ignored):
@@ -92,7 +93,7 @@ class Records:
 
     def _checked(self, record: Record, held: Held) -> Record | Unavailable:
         """The record, if it is the one that was set aside, and not cut."""
-        value, limit = record.value, self._limit(record)
+        value, limit = record.value, self._decoding(record).record_bytes
         if value is not None and len(value) > limit:
             return Unavailable(f"it has more bytes than sources.{held.at.source}.record_bytes allows, {limit}")
         digest = None if value is None else hashlib.sha256(value)
@@ -103,9 +104,8 @@ class Records:
             )
         return record
 
-    def _limit(self, record: Record) -> int:
-        source = self._settings.sources.get(record.at.source)
-        return wire.RECORD_BYTES if source is None else int(source.record_bytes)
+    def _decoding(self, record: Record) -> Decoding:
+        return decoding_of(self._settings.sources.get(record.at.source))
 
 
 def _dated(record: Record, held: Held) -> Record:

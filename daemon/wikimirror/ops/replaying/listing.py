@@ -8,7 +8,8 @@ from typing import Final
 
 from wikimirror.mirror.checkpoints import Held
 from wikimirror.mirror.connect import Session
-from wikimirror.mirror.replays import SEEN_WITHIN, Noted, ReplayState, Stretch, read_replays
+from wikimirror.mirror.members import GONE
+from wikimirror.mirror.replays import Noted, ReplayState, Stretch, read_replays
 from wikimirror.model import Lane, Lost, Position
 from wikimirror.ops.replaying.reports import LostStretch, ReplayLane, ReplayReport, ReplayRow, ReplaysReport
 from wikimirror.ops.replaying.work import Outcome
@@ -77,7 +78,7 @@ def _instant(microseconds: int | None) -> datetime | None:
 
 
 def _row(noted: Noted) -> ReplayRow:
-    killed = noted.state == ReplayState.RUNNING and noted.unseen > SEEN_WITHIN
+    killed = noted.state == ReplayState.RUNNING and noted.unseen > GONE
     told = noted._asdict()
     del told["unseen"]
     resumable = killed or noted.state in {ReplayState.FAILED, ReplayState.INTERRUPTED}
